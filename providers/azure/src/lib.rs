@@ -1,0 +1,1 @@
+//! Azure OpenAI and Foundry Models as a provider

@@ -1,0 +1,167 @@
+//! One request on its way, and what happened to it so far.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::{Error, ErrorKind, Result, Task};
+
+/// One request on its way. Cheap to clone: retries and failover share the request.
+#[derive(Debug)]
+pub struct Call<T: Task> {
+    /// What is asked.
+    pub request: Arc<T::Request>,
+    /// The deployment that is asked.
+    pub target: Arc<Target>,
+    /// When the whole call must have ended.
+    pub deadline: Instant,
+    /// What happened to the call so far.
+    pub trail: Arc<Trail>,
+}
+
+impl<T: Task> Clone for Call<T> {
+    fn clone(&self) -> Self {
+        Self {
+            request: Arc::clone(&self.request),
+            target: Arc::clone(&self.target),
+            deadline: self.deadline,
+            trail: Arc::clone(&self.trail),
+        }
+    }
+}
+
+impl<T: Task> Call<T> {
+    /// The deployment cannot honour `field`, which changes the answer: refuses the attempt, or drops the field and
+    /// names it in the answer's `x-aigate-dropped`, as the config says.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] naming the field, unless the deployment's `on_unsupported` is `drop`.
+    pub fn unsupported(&self, field: &str, why: &str) -> Result<()> {
+        match self.target.on_unsupported {
+            OnUnsupported::Refuse => Err(Error::unsupported(field, why)),
+            OnUnsupported::Drop => {
+                self.trail.drop_field(field);
+                Ok(())
+            }
+        }
+    }
+
+    /// The deployment has no use for `field`, which does not change the answer (`user`, `metadata`, …): it is left
+    /// out and named in `x-aigate-dropped`.
+    pub fn leave_out(&self, field: &str) {
+        self.trail.drop_field(field);
+    }
+}
+
+/// One concrete model or endpoint at a provider.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The provider's name in the config.
+    pub provider: Arc<str>,
+    /// The deployment's name: `provider/target`, unique within its model.
+    pub deployment: Arc<str>,
+    /// What the provider calls the model: `target` in the config.
+    pub model: Arc<str>,
+    /// What to do with a field that the deployment cannot honour.
+    pub on_unsupported: OnUnsupported,
+}
+
+/// What to do with a request's field that the deployment cannot honour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnUnsupported {
+    /// Refuse the attempt, naming the field; the next deployment is tried.
+    #[default]
+    Refuse,
+    /// Leave the field out and name it in `x-aigate-dropped`.
+    Drop,
+}
+
+/// What happened to a call so far: written by policies and providers, read by the HTTP edge.
+#[derive(Debug)]
+pub struct Trail {
+    /// The call's id, from the caller or made here.
+    pub request_id: Arc<str>,
+    /// W3C `traceparent` to hand on to the provider, if the call is traced.
+    pub traceparent: Option<String>,
+    /// When the call arrived.
+    pub started: Instant,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    attempts: Vec<AttemptRecord>,
+    dropped: Vec<String>,
+}
+
+/// One try of a call at one deployment.
+#[derive(Clone, Debug)]
+pub struct AttemptRecord {
+    /// The deployment tried.
+    pub target: Arc<Target>,
+    /// How long it took until the answer, its first chunk, or the failure.
+    pub elapsed: Duration,
+    /// The failure; `None` for the attempt that answered.
+    pub failure: Option<Failure>,
+}
+
+/// Why an attempt failed, as told to the caller.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The kind of failure.
+    pub kind: ErrorKind,
+    /// The message.
+    pub message: String,
+    /// When the deployment may be tried again, if known.
+    pub retry_after: Option<Duration>,
+}
+
+impl Trail {
+    /// A call that begins now.
+    pub fn new(request_id: impl Into<Arc<str>>, traceparent: Option<String>) -> Self {
+        Self { request_id: request_id.into(), traceparent, started: Instant::now(), notes: Mutex::default() }
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an attempt.
+    pub fn record(&self, target: &Arc<Target>, elapsed: Duration, error: Option<&Error>) {
+        let failure = error.map(|error| Failure {
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            retry_after: error.retry_after(),
+        });
+        self.notes().attempts.push(AttemptRecord { target: Arc::clone(target), elapsed, failure });
+    }
+
+    /// Notes that a field of the request was left out.
+    pub fn drop_field(&self, field: &str) {
+        let mut notes = self.notes();
+        if !notes.dropped.iter().any(|known| known == field) {
+            notes.dropped.push(field.to_owned());
+        }
+    }
+
+    /// The attempts so far.
+    pub fn attempts(&self) -> Vec<AttemptRecord> {
+        self.notes().attempts.clone()
+    }
+
+    /// The fields left out so far.
+    pub fn dropped(&self) -> Vec<String> {
+        self.notes().dropped.clone()
+    }
+
+    /// Forgets the fields left out by an attempt that failed: the next deployment may honour them.
+    pub fn forget_dropped(&self) {
+        self.notes().dropped.clear();
+    }
+}

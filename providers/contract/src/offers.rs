@@ -1,0 +1,100 @@
+//! What a provider can do: one optional, typed endpoint per task.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use tower::Service;
+
+use crate::{Call, Chat, ChatStream, Embed, Error, Result, Task};
+
+/// Implemented by a provider once for each task it can do. The only trait that most provider authors meet.
+pub trait Serve<T: Task>: Send + Sync + 'static {
+    /// Makes one attempt. Dropping the future gives the attempt up, upstream too.
+    ///
+    /// # Errors
+    /// Every failure, with the kind that decides what happens next: see [`crate::ErrorKind`].
+    fn serve(&self, call: Call<T>) -> impl Future<Output = Result<T::Response>> + Send;
+}
+
+/// One cloud account, one OpenAI-compatible server, or this machine.
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// The tasks it serves.
+    fn offers(self: Arc<Self>) -> Offers;
+
+    /// What `aigate check --explain` tells of it.
+    fn describe(&self) -> Description;
+}
+
+/// A provider in words. Holds no secret.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// `gen_ai.provider.name` of the GenAI semantic conventions, e.g. `aws.bedrock`.
+    pub system: &'static str,
+    /// Where calls go.
+    pub endpoint: String,
+    /// How the gateway proves who it is, e.g. `api key`, `entra id (client secret)`.
+    pub credentials: String,
+}
+
+/// Which tasks a provider serves.
+#[derive(Clone, Debug, Default)]
+pub struct Offers {
+    /// Whole chat completions.
+    pub chat: Option<Endpoint<Chat>>,
+    /// Streamed chat completions.
+    pub chat_stream: Option<Endpoint<ChatStream>>,
+    /// Embeddings.
+    pub embed: Option<Endpoint<Embed>>,
+}
+
+/// A provider's service for one task, with its type erased.
+pub struct Endpoint<T: Task>(Arc<dyn ServeDyn<T>>);
+
+impl<T: Task> Endpoint<T> {
+    /// Offers `provider` for the task. A provider cannot offer what it does not implement.
+    pub fn new(provider: Arc<impl Serve<T>>) -> Self {
+        Self(provider)
+    }
+}
+
+/// The erased twin of [`Serve`].
+trait ServeDyn<T: Task>: Send + Sync {
+    fn serve_dyn(self: Arc<Self>, call: Call<T>) -> BoxFuture<'static, Result<T::Response>>;
+}
+
+impl<T: Task, S: Serve<T>> ServeDyn<T> for S {
+    fn serve_dyn(self: Arc<Self>, call: Call<T>) -> BoxFuture<'static, Result<T::Response>> {
+        Box::pin(async move { self.serve(call).await })
+    }
+}
+
+impl<T: Task> Service<Call<T>> for Endpoint<T> {
+    type Response = T::Response;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<T::Response>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<T>) -> Self::Future {
+        Arc::clone(&self.0).serve_dyn(call)
+    }
+}
+
+impl<T: Task> Clone for Endpoint<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Task> fmt::Debug for Endpoint<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Endpoint").field(&T::NAME).finish()
+    }
+}

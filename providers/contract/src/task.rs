@@ -1,0 +1,59 @@
+//! A kind of work, as a type: the request, the answer, and how policies stay with an answer until it has ended.
+
+mod chat;
+mod embed;
+
+use std::{fmt::Debug, time::Duration};
+
+use tokio::time::Instant;
+
+pub use self::{
+    chat::{Chat, ChatStream},
+    embed::Embed,
+};
+use crate::{Endpoint, Error, Facts, Offers};
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Chat {}
+    impl Sealed for super::ChatStream {}
+    impl Sealed for super::Embed {}
+}
+
+/// One kind of work the gateway can ask of a provider.
+pub trait Task: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
+    /// Name in config, metrics, errors and URLs.
+    const NAME: &'static str;
+    /// The operation's name in the GenAI semantic conventions.
+    const OPERATION: &'static str;
+    /// What is asked.
+    type Request: Debug + Send + Sync + 'static;
+    /// What is answered: a whole answer, or a stream whose first chunk is in hand.
+    type Response: Send + 'static;
+
+    /// Picks this task's slot; this is also what seals the list of tasks.
+    fn offer(offers: &Offers) -> Option<&Endpoint<Self>>;
+
+    /// Lets `tender` see the answer through to its end: at once for a whole answer, with the last chunk for a stream.
+    fn tend(response: Self::Response, tender: impl Tend) -> Self::Response;
+
+    /// Bounds the silence between two chunks and the end of the whole answer. A whole answer is already here and passes.
+    fn bound(response: Self::Response, idle: Duration, deadline: Instant) -> Self::Response;
+}
+
+/// Something that stays with an answer until it ends: a permit, a stop watch, a breaker's verdict.
+pub trait Tend: Send + Unpin + 'static {
+    /// The answer has ended. Called once.
+    fn end(self, end: End<'_>);
+}
+
+/// How an answer ended.
+#[derive(Debug)]
+pub enum End<'a> {
+    /// All of it arrived.
+    Complete(&'a Facts),
+    /// A stream broke after its first chunk.
+    Failed(&'a Error),
+    /// The caller left before the stream's end. What was seen until then.
+    Abandoned(&'a Facts),
+}

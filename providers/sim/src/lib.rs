@@ -1,0 +1,1 @@
+//! Simulated clouds: the vendors' wire protocols on loopback, with faults on demand

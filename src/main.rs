@@ -1,0 +1,2 @@
+//! aigate
+fn main() {}
