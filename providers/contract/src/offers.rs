@@ -28,6 +28,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 
     /// What `aigate check --explain` tells of it.
     fn describe(&self) -> Description;
+
+    /// Checks, when the config is loaded, that `target` can name a deployment for the task called `task`.
+    ///
+    /// # Errors
+    /// A message for the operator: what is wrong with the name and what would be right.
+    fn check_target(&self, task: &str, target: &str) -> Result<(), String>;
 }
 
 /// A provider in words. Holds no secret.
