@@ -1,1 +1,84 @@
-//! Azure OpenAI and Foundry Models as a provider
+//! Azure OpenAI and Foundry Models as a provider.
+//!
+//! The wire is OpenAI's, so bodies and answers are [`aigate_openai::Wire`]'s work. What is Azure's own stands here: where
+//! an account lives ([`Api`]), how the gateway proves who it is ([`Auth`]), and what Azure's errors say beyond OpenAI's.
+//!
+//! <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>
+
+mod account;
+mod auth;
+mod config;
+mod endpoint;
+mod error;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod stub;
+
+use std::sync::Arc;
+
+use aigate_contract::{
+    Call, Chat, ChatStream, Description, Embed, Endpoint, Offers, Provider, Result, Serve,
+    chat::{ChatReply, ChunkStream},
+    embed::EmbedReply,
+    settings::Fault,
+};
+use aigate_openai::Wire;
+
+use crate::account::AzureAccount;
+pub use crate::config::{Api, Auth, Config};
+
+/// An Azure OpenAI or Foundry resource.
+#[derive(Debug)]
+pub struct Azure(Wire<AzureAccount>);
+
+/// Builds the provider: reads the secrets' files and, where the settings leave it to them, the environment variables of
+/// Azure's identities. Makes no call.
+///
+/// # Errors
+/// Every fault of the settings, at once.
+pub fn build(config: &Config) -> Result<Arc<Azure>, Vec<Fault>> {
+    build_in(config, &|name| std::env::var(name).ok())
+}
+
+/// Builds the provider in an environment.
+fn build_in(config: &Config, environment: auth::Environment<'_>) -> Result<Arc<Azure>, Vec<Fault>> {
+    let (account, client, dialect) = AzureAccount::build(config, environment)?;
+    Ok(Arc::new(Azure(Wire::new(account, client, dialect))))
+}
+
+impl Provider for Azure {
+    fn offers(self: Arc<Self>) -> Offers {
+        Offers {
+            chat: Some(Endpoint::new(Arc::clone(&self))),
+            chat_stream: Some(Endpoint::new(Arc::clone(&self))),
+            embed: Some(Endpoint::new(self)),
+        }
+    }
+
+    fn describe(&self) -> Description {
+        self.0.account().describe()
+    }
+
+    fn check_target(&self, _task: &str, target: &str) -> Result<(), String> {
+        self.0.account().check_name(target)
+    }
+}
+
+impl Serve<Chat> for Azure {
+    async fn serve(&self, call: Call<Chat>) -> Result<ChatReply> {
+        self.0.chat(&call).await
+    }
+}
+
+impl Serve<ChatStream> for Azure {
+    async fn serve(&self, call: Call<ChatStream>) -> Result<ChunkStream> {
+        self.0.chat_stream(&call).await
+    }
+}
+
+impl Serve<Embed> for Azure {
+    async fn serve(&self, call: Call<Embed>) -> Result<EmbedReply> {
+        self.0.embed(&call).await
+    }
+}

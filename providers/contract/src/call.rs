@@ -89,6 +89,8 @@ pub struct Trail {
     pub request_id: Arc<str>,
     /// W3C `traceparent` to hand on to the provider, if the call is traced.
     pub traceparent: Option<String>,
+    /// The name of the caller's key, if it has one.
+    pub caller: Option<Arc<str>>,
     /// When the call arrived.
     pub started: Instant,
     notes: Mutex<Notes>,
@@ -118,6 +120,8 @@ pub struct Failure {
     pub kind: ErrorKind,
     /// The message.
     pub message: String,
+    /// The request's field at fault.
+    pub param: Option<String>,
     /// When the deployment may be tried again, if known.
     pub retry_after: Option<Duration>,
 }
@@ -125,7 +129,20 @@ pub struct Failure {
 impl Trail {
     /// A call that begins now.
     pub fn new(request_id: impl Into<Arc<str>>, traceparent: Option<String>) -> Self {
-        Self { request_id: request_id.into(), traceparent, started: Instant::now(), notes: Mutex::default() }
+        Self {
+            request_id: request_id.into(),
+            traceparent,
+            caller: None,
+            started: Instant::now(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// The call of a known caller.
+    #[must_use]
+    pub fn by(mut self, caller: Option<Arc<str>>) -> Self {
+        self.caller = caller;
+        self
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -137,6 +154,7 @@ impl Trail {
         let failure = error.map(|error| Failure {
             kind: error.kind(),
             message: error.message().to_owned(),
+            param: error.param().map(str::to_owned),
             retry_after: error.retry_after(),
         });
         self.notes().attempts.push(AttemptRecord { target: Arc::clone(target), elapsed, failure });

@@ -26,6 +26,8 @@ pub trait Task: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     const NAME: &'static str;
     /// The operation's name in the GenAI semantic conventions.
     const OPERATION: &'static str;
+    /// Whether the answer is a stream.
+    const STREAMED: bool = false;
     /// What is asked.
     type Request: Debug + Send + Sync + 'static;
     /// What is answered: a whole answer, or a stream whose first chunk is in hand.

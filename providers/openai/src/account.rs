@@ -2,13 +2,13 @@
 
 use std::{fmt, future::Future, sync::Arc};
 
-use aigate_contract::{Description, Result, settings::Fault};
+use aigate_contract::{Description, Error, Result, settings::Fault};
 use aigate_transport::{Client, Request, Token};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::{Config, Dialect};
+use crate::{Config, Dialect, from_answer};
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,12 @@ pub trait Account: fmt::Debug + Send + Sync + 'static {
 
     /// Adds headers of the account's own.
     fn decorate(&self, request: Request) -> Request;
+
+    /// The error behind an answer whose status is not a success. Overridden where the account's server says more than
+    /// OpenAI does.
+    fn explain(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+        from_answer(status, headers, body)
+    }
 }
 
 impl Pass {

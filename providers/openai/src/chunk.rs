@@ -111,7 +111,10 @@ fn read_chunk(data: Bytes) -> Result<ChatChunk> {
     let empty = match &peek.choices {
         Some(choices) => choices.is_empty(),
         None => {
-            return Err(Error::new(ErrorKind::Malformed, "a chunk of the provider's stream has no `choices`"));
+            return Err(Error::new(
+                ErrorKind::Malformed,
+                "a chunk of the provider's stream has no `choices`",
+            ));
         }
     };
     let usage = peek.usage.map(Usage::from);

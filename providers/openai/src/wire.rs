@@ -5,7 +5,7 @@ use aigate_transport::{Client, Request, Response};
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::{Account, Pass, Purpose, TokenLimitField, error::from_answer};
+use crate::{Account, Pass, Purpose, TokenLimitField};
 
 /// The largest answer that is read whole, in bytes.
 pub(crate) const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -58,7 +58,7 @@ impl<A: Account> Wire<A> {
             }
             _ => answer,
         };
-        if answer.status().is_success() { Ok(answer) } else { Err(read_error(answer).await) }
+        if answer.status().is_success() { Ok(answer) } else { Err(self.read_error(answer).await) }
     }
 
     async fn attempt<T: Task>(
@@ -73,16 +73,16 @@ impl<A: Account> Wire<A> {
         let request = self.account.decorate(pass.stamp(request)).traced(trail.traceparent.as_deref());
         self.client.send(request).await
     }
-}
 
-async fn read_error(answer: Response) -> Error {
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    match answer.bytes(256 * 1024).await {
-        Ok(body) => from_answer(status, &headers, &body),
-        Err(error) => {
-            Error::new(ErrorKind::Unavailable, format!("the provider answered {status} and broke off"))
-                .with_status(status.as_u16())
-                .with_source(error)
+    async fn read_error(&self, answer: Response) -> Error {
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        match answer.bytes(256 * 1024).await {
+            Ok(body) => self.account.explain(status, &headers, &body),
+            Err(error) => {
+                Error::new(ErrorKind::Unavailable, format!("the provider answered {status} and broke off"))
+                    .with_status(status.as_u16())
+                    .with_source(error)
+            }
         }
     }
 }

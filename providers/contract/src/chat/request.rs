@@ -209,8 +209,23 @@ impl ChatRequest {
             }
         }
         for (index, message) in self.messages.iter().enumerate() {
-            for name in message.extra.keys() {
-                call.unsupported(&format!("messages[{index}].{name}"), "this provider has nothing like it")?;
+            for (name, value) in &message.extra {
+                match name.as_str() {
+                    _ if value.is_null() => {}
+                    // What an answer said comes back with the conversation; it asks for nothing.
+                    "reasoning_content" | "annotations" | "audio" | "native_finish_reason" => {
+                        call.leave_out(&format!("messages[{index}].{name}"));
+                    }
+                    name => {
+                        let field = format!("messages[{index}].{name}");
+                        call.unsupported(&field, "this provider has nothing like it")?;
+                    }
+                }
+            }
+            for name in message.tool_calls.iter().flat_map(|call| call.extra.keys()) {
+                if name != "type" && !handled.contains(&name.as_str()) {
+                    call.leave_out(&format!("messages[{index}].tool_calls.{name}"));
+                }
             }
         }
         Ok(())

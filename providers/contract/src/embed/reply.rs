@@ -73,11 +73,12 @@ impl Vectors {
                 "the provider gave a vector with a number that is not finite",
             ));
         }
-        let item = |(index, vector)| Item { object: "embedding", index, embedding: encode(vector, format) };
         let input = self.usage.as_ref().and_then(Usage::input);
         let wire = Wire {
             object: "list",
-            data: self.vectors.iter().enumerate().map(item).collect(),
+            data: (self.vectors.iter().enumerate())
+                .map(|(index, vector)| Item { object: "embedding", index, embedding: encode(vector, format) })
+                .collect(),
             model: &self.model,
             usage: input.map(|tokens| WireUsage { prompt_tokens: tokens, total_tokens: tokens }),
         };
@@ -89,7 +90,7 @@ impl Vectors {
     }
 }
 
-fn encode(vector: &Vec<f32>, format: EncodingFormat) -> Embedding<'_> {
+fn encode(vector: &[f32], format: EncodingFormat) -> Embedding<'_> {
     match format {
         EncodingFormat::Float => Embedding::Float(vector),
         EncodingFormat::Base64 => {

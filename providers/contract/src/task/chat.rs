@@ -47,6 +47,7 @@ impl Task for Chat {
 impl Task for ChatStream {
     const NAME: &'static str = "chat_stream";
     const OPERATION: &'static str = "chat";
+    const STREAMED: bool = true;
     type Request = ChatRequest;
     type Response = ChunkStream;
 

@@ -1,0 +1,88 @@
+//! `aigate check [FILE] [--explain MODEL]`
+
+use std::{fmt::Write, path::PathBuf};
+
+use super::{find, out::print, plan};
+use crate::config::{ModelPlan, Plan, Source, document::Strategy, nearest};
+
+pub(super) fn check(file: Option<PathBuf>, explain: Option<&str>) -> Result<(), String> {
+    let file = find(file)?;
+    let plan = plan(&Source::File(file.clone())).map_err(|why| format!("{}: {why}", file.display()))?;
+    match explain {
+        None => print(&format!(
+            "{}: no faults; {} models, {} keys, version {}\n",
+            file.display(),
+            plan.models.len(),
+            plan.keys.len(),
+            plan.version
+        )),
+        Some(name) => print(&explanation(&plan, name)?),
+    }
+}
+
+fn explanation(plan: &Plan, name: &str) -> Result<String, String> {
+    let model = plan.models.iter().find(|model| &*model.name == name).ok_or_else(|| {
+        let near = nearest(name, plan.models.iter().map(|model| &*model.name));
+        let hint = near.first().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("there is no model `{name}`{hint}")
+    })?;
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = write_model(&mut text, plan, model);
+    Ok(text)
+}
+
+fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Result {
+    let time = humantime::format_duration;
+    let (timeouts, retry) = (&model.timeouts, &model.retry);
+    let strategy = match model.strategy {
+        Strategy::Order => "in this order",
+        Strategy::Weighted => "by chance, in proportion to their weights",
+    };
+    writeln!(out, "model {} ({}), config version {}", model.name, model.task.as_str(), plan.version)?;
+    writeln!(out, "  a call passes, from the outside in:")?;
+    match plan.keys.len() {
+        0 => writeln!(out, "    keys         none: every caller on this machine is let in")?,
+        count => writeln!(out, "    keys         one of {count}")?,
+    }
+    writeln!(out, "    observe      metrics{}", if plan.log.calls { ", one log line" } else { "" })?;
+    writeln!(out, "    deadline     {} for everything below, a stream's end included", time(timeouts.deadline))?;
+    writeln!(out, "    failover     {} deployments, {strategy}", model.deployments.len())?;
+    for (index, deployment) in model.deployments.iter().enumerate() {
+        let (target, provider, breaker) = (&deployment.target, &deployment.description, &deployment.breaker);
+        writeln!(out, "\n  {}. {}", index + 1, target.deployment)?;
+        writeln!(out, "    provider     {} at {}, {}", provider.system, provider.endpoint, provider.credentials)?;
+        if model.strategy == Strategy::Weighted {
+            writeln!(out, "    weight       {}", deployment.weight)?;
+        }
+        writeln!(
+            out,
+            "    retry        {} more, waits {} to {}, budget {}%",
+            retry.max_retries,
+            time(retry.base),
+            time(retry.max),
+            (retry.budget * 100.0).round()
+        )?;
+        writeln!(
+            out,
+            "    breaker      opens after {} failures in a row or {}% of the last 32; for {} up to {}",
+            breaker.failures,
+            (breaker.failure_ratio * 100.0).round(),
+            time(breaker.open),
+            time(breaker.max_open)
+        )?;
+        match deployment.concurrency {
+            Some(bound) => writeln!(out, "    concurrency  {bound} calls at once")?,
+            None => writeln!(out, "    concurrency  no bound")?,
+        }
+        writeln!(
+            out,
+            "    timeout      {} for an attempt; streams: {} to the first chunk, {} between chunks",
+            time(timeouts.attempt),
+            time(timeouts.first_chunk),
+            time(timeouts.idle)
+        )?;
+        writeln!(out, "    unsupported  {:?}", target.on_unsupported)?;
+    }
+    Ok(())
+}

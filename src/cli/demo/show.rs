@@ -1,0 +1,86 @@
+//! What the demo prints: lines, in colour on a terminal, plain in a pipe.
+
+use std::io::IsTerminal;
+
+use super::tour::{DemoCall, Tally};
+
+/// How to print.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Show {
+    terminal: bool,
+    colours: bool,
+}
+
+impl Show {
+    pub(super) fn new() -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        Self { terminal, colours: terminal && std::env::var_os("NO_COLOR").is_none() }
+    }
+
+    pub(super) fn is_terminal(self) -> bool {
+        self.terminal
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub(super) fn welcome(self, url: String, operations: String) -> String {
+        let title = self.paint("1", "aigate demo");
+        format!(
+            r#"{title}: one endpoint in front of Azure, AWS and Google.
+The three clouds are SIMULATED: servers on this machine that speak the clouds' wire protocols. No network, no
+credentials, no real model; the answers only repeat the question. The gateway in front of them is the real one.
+
+  endpoint  {url}/v1      metrics  {operations}/metrics
+
+Try it while the tour runs:
+
+  curl {url}/v1/chat/completions -H 'content-type: application/json' \
+    -d '{{"model":"assistant","messages":[{{"role":"user","content":"hello"}}]}}'
+
+  from openai import OpenAI
+  client = OpenAI(base_url="{url}/v1", api_key="none-needed")
+  print(client.chat.completions.create(model="assistant", messages=[{{"role": "user", "content": "hello"}}]))
+"#
+        )
+    }
+
+    pub(super) fn act(self, title: &str) -> String {
+        format!("\n{}\n", self.paint("1", &format!("== {title}")))
+    }
+
+    pub(super) fn call(self, call: &DemoCall) -> String {
+        let form = if call.streamed { "stream" } else { "whole" };
+        let millis = call.elapsed.as_millis();
+        match &call.answer {
+            Ok(text) => {
+                let who = call.deployment.split('/').next().unwrap_or_default();
+                let who = self.paint(colour(who), &format!("{who:<17}"));
+                let tries = if call.attempts > 1 { format!("  after {} attempts", call.attempts) } else { String::new() };
+                format!("  call {:>2}  {form:<6}  {who} {millis:>5} ms  \"{text}\"{tries}\n", call.number)
+            }
+            Err(why) => {
+                let failed = self.paint("31", "no answer        ");
+                format!("  call {:>2}  {form:<6}  {failed} {millis:>5} ms  {why}\n", call.number)
+            }
+        }
+    }
+
+    pub(super) fn farewell(self, tally: &Tally) -> String {
+        let title = self.paint("1", "== the tally");
+        format!(
+            "\n{title}\n  {} calls: {} answered, {} of them by another cloud than the first; {} refused while every cloud was \
+             gone; {} surprises\n",
+            tally.calls, tally.answered, tally.failed_over, tally.refused_as_told, tally.surprises
+        )
+    }
+}
+
+fn colour(provider: &str) -> &'static str {
+    match provider {
+        "azure-simulated" => "36",
+        "aws-simulated" => "33",
+        _ => "32",
+    }
+}

@@ -1,0 +1,66 @@
+//! `aigate serve`: the story from a configuration to a listening gateway, and to its end.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{find, plan, runtime};
+use crate::{
+    config::{Plan, Source},
+    gateway::Gateway,
+    running::Running,
+    telemetry,
+};
+
+pub(super) fn serve(config: Option<PathBuf>) -> Result<(), String> {
+    let file = find(config)?;
+    let plan = plan(&Source::File(file.clone())).map_err(|why| format!("{}: {why}", file.display()))?;
+    runtime()?.block_on(run(plan))
+}
+
+async fn run(plan: Plan) -> Result<(), String> {
+    let guard = telemetry::start(&plan.log, &plan.telemetry)
+        .map_err(|error| format!("cannot start the log or the traces: {error}"))?;
+    let guard = Arc::new(guard);
+    let running = Running::start(&plan).await?;
+    if plan.keys.is_empty() {
+        tracing::warn!("no keys are set: every caller on this machine is let in, and none from elsewhere");
+    }
+    tracing::info!(
+        listen = %running.address,
+        operations = %running.operations_address,
+        models = plan.models.len(),
+        config = %plan.version,
+        "aigate {} is ready", env!("CARGO_PKG_VERSION")
+    );
+    let lost = tokio::spawn(report_lost_lines(Arc::clone(&guard), Arc::clone(&running.gateway)));
+    wait_for_signal().await?;
+    tracing::info!(grace = %humantime::format_duration(plan.server.shutdown_grace), "stopping: running calls may end");
+    let clean = running.stop().await;
+    if !clean {
+        tracing::warn!("some calls had not ended within the grace period and were cut off");
+    }
+    lost.abort();
+    // Sending the last traces blocks.
+    let _ = tokio::task::spawn_blocking(move || guard.finish()).await;
+    Ok(())
+}
+
+/// Copies the count of lost log lines into the metrics.
+async fn report_lost_lines(guard: Arc<telemetry::Guard>, gateway: Arc<Gateway>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let lost = i64::try_from(guard.lost_lines()).unwrap_or(i64::MAX);
+        gateway.metrics.log_lines_dropped.set(lost);
+    }
+}
+
+pub(super) async fn wait_for_signal() -> Result<(), String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

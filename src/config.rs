@@ -1,0 +1,28 @@
+//! One story: text and variables become a [`Document`](document::Document), the document is checked whole, and a checked
+//! document is a [`Plan`]. Start and reload take the same path.
+
+mod check;
+pub mod document;
+mod interpolate;
+mod load;
+mod plan;
+mod schema;
+mod suggest;
+
+pub use self::{
+    check::check,
+    load::{Loaded, Source, load},
+    plan::{BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, RetryPlan, ServerPlan, TimeoutPlan},
+    schema::schema,
+    suggest::nearest,
+};
+pub use aigate_contract::settings::Fault;
+
+/// Prints faults, one a line, as `path: message`.
+pub fn report(faults: &[Fault]) -> String {
+    let line = |fault: &Fault| match fault.path.as_str() {
+        "" => fault.message.clone(),
+        path => format!("{path}: {}", fault.message),
+    };
+    faults.iter().map(line).collect::<Vec<_>>().join("\n")
+}

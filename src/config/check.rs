@@ -1,0 +1,336 @@
+//! From the document to the plan: every reference resolved, every bound checked, all faults reported at once.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use aigate_contract::{
+    Description, Offers, Provider, Target,
+    settings::{Fault, Interval},
+};
+use aigate_transport::Fetcher;
+
+use super::{
+    document::{Breaker, Deployment, Document, Model, Operations, Retry, Server, Strategy, TaskName, Timeouts},
+    load::{Loaded, join},
+    plan::{BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, RetryPlan, ServerPlan, TimeoutPlan},
+    suggest::hint,
+};
+use crate::keys::parse_hash;
+
+/// Turns a document into a plan. Touches no network.
+///
+/// # Errors
+/// Every fault of meaning, at once.
+pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
+    let Loaded { document, version } = loaded;
+    let mut faults = Faults::default();
+    let Document { server, operations, log, telemetry, defaults, keys, providers, models } = document;
+
+    let provider_names: HashSet<String> = providers.keys().cloned().collect();
+    let built = build_providers(providers, &mut faults);
+    let keys: Vec<KeyPlan> = keys
+        .into_iter()
+        .filter_map(|(name, key)| match parse_hash(&key.hash) {
+            Ok(hash) => Some(KeyPlan { name: name.into(), hash }),
+            Err(why) => faults.add(&["keys", &name, "hash"], why),
+        })
+        .collect();
+    let mut seen = HashSet::new();
+    for key in keys.iter().filter(|key| !seen.insert(key.hash)) {
+        faults.add::<()>(&["keys", &key.name, "hash"], "another key has the same secret");
+    }
+    let operations_key = operations.key.as_deref().and_then(|text| match parse_hash(text) {
+        Ok(hash) => Some(hash),
+        Err(why) => faults.add(&["operations", "key"], why),
+    });
+    check_listeners(&server, &operations, !keys.is_empty(), &mut faults);
+    check_telemetry(&telemetry, &log, &mut faults);
+
+    let base = Defaults {
+        timeouts: defaults.timeouts,
+        retry: defaults.retry,
+        breaker: defaults.breaker,
+        providers: &built,
+        provider_names: &provider_names,
+    };
+    let models =
+        models.into_iter().filter_map(|(name, model)| base.model(&name, model, &mut faults)).collect::<Vec<_>>();
+    if models.is_empty() && faults.0.is_empty() {
+        faults.add::<()>(&["models"], "there is no model: callers have nothing to name; add a `[models.NAME]`");
+    }
+    if !faults.0.is_empty() {
+        return Err(faults.0);
+    }
+    Ok(Plan {
+        version: version.into(),
+        server: ServerPlan {
+            listen: server.listen,
+            max_body: server.max_body_bytes,
+            header_timeout: server.header_timeout.0,
+            body_timeout: server.body_timeout.0,
+            max_connections: server.max_connections,
+            shutdown_grace: server.shutdown_grace.0,
+        },
+        operations: operations.listen,
+        operations_key,
+        log,
+        telemetry,
+        keys,
+        models,
+    })
+}
+
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Always `None`, for use at the end of an arm.
+    fn add<T>(&mut self, path: &[&str], message: impl Into<String>) -> Option<T> {
+        let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+        self.0.push(Fault::at(join(&path), message));
+        None
+    }
+}
+
+type Built = BTreeMap<String, Arc<dyn Provider>>;
+
+fn build_providers(providers: BTreeMap<String, crate::fleet::ProviderConfig>, faults: &mut Faults) -> Built {
+    let fetcher = match Fetcher::build() {
+        Ok(fetcher) => fetcher,
+        Err(why) => {
+            faults.add::<()>(&[], why);
+            return Built::new();
+        }
+    };
+    let mut built = Built::new();
+    for (name, config) in providers {
+        match config.build(&fetcher) {
+            Ok(provider) => {
+                built.insert(name, provider);
+            }
+            Err(inner) => faults.0.extend(inner.into_iter().map(|fault| {
+                let own = join(&["providers".to_owned(), name.clone()]);
+                let path = if fault.path.is_empty() { own } else { format!("{own}.{}", fault.path) };
+                Fault { path, ..fault }
+            })),
+        }
+    }
+    built
+}
+
+fn check_listeners(server: &Server, operations: &Operations, has_keys: bool, faults: &mut Faults) {
+    let open = |address: &SocketAddr| !address.ip().is_loopback();
+    if open(&server.listen) && !has_keys {
+        let message = format!(
+            "{} can be reached from other machines, but there are no keys: make one with `aigate key new NAME`, or \
+             listen on 127.0.0.1",
+            server.listen
+        );
+        faults.add::<()>(&["server", "listen"], message);
+    }
+    if open(&operations.listen) && operations.key.is_none() {
+        let message = format!(
+            "{} can be reached from other machines, but `operations.key` is not set: make one with `aigate key new \
+             operations`, or listen on 127.0.0.1",
+            operations.listen
+        );
+        faults.add::<()>(&["operations", "listen"], message);
+    }
+    if server.listen == operations.listen && server.listen.port() != 0 {
+        faults.add::<()>(&["operations", "listen"], "must differ from `server.listen`");
+    }
+    for (key, value, low, high) in [
+        ("max_body_bytes", server.max_body_bytes, 1024, 1024 * 1024 * 1024),
+        ("max_connections", server.max_connections, 1, 1_000_000),
+    ] {
+        if !(low..=high).contains(&value) {
+            faults.add::<()>(&["server", key], format!("must be between {low} and {high}, not {value}"));
+        }
+    }
+    for (key, value) in [("header_timeout", server.header_timeout), ("body_timeout", server.body_timeout)] {
+        if value.0.is_zero() {
+            faults.add::<()>(&["server", key], "must be longer than zero");
+        }
+    }
+}
+
+fn check_telemetry(telemetry: &super::document::Telemetry, log: &super::document::Log, faults: &mut Faults) {
+    if !(0.0..=1.0).contains(&telemetry.sample_ratio) {
+        faults.add::<()>(&["telemetry", "sample_ratio"], "must be between 0 and 1");
+    }
+    if let Some(endpoint) = &telemetry.otlp_endpoint
+        && !endpoint.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some() && uri.scheme().is_some())
+    {
+        faults.add::<()>(&["telemetry", "otlp_endpoint"], "not a URL such as `http://127.0.0.1:4318`");
+    }
+    if let Err(error) = log.level.parse::<tracing_subscriber::filter::Targets>() {
+        faults.add::<()>(&["log", "level"], format!("not a level such as `info`, nor filters: {error}"));
+    }
+}
+
+struct Defaults<'a> {
+    timeouts: Timeouts,
+    retry: Retry,
+    breaker: Breaker,
+    providers: &'a Built,
+    provider_names: &'a HashSet<String>,
+}
+
+impl Defaults<'_> {
+    fn model(&self, name: &str, model: Model, faults: &mut Faults) -> Option<ModelPlan> {
+        let before = faults.0.len();
+        let at = |key: &'static str| ["models".to_owned(), name.to_owned(), key.to_owned()];
+        let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '?' | '#' | '%');
+        if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
+            faults.add::<()>(&["models", name], "a model's name is 1 to 128 visible ASCII characters without \" \\ ? # %");
+        }
+        if model.deployments.is_empty() {
+            faults.add::<()>(&["models", name, "deployments"], "there must be at least one deployment");
+        }
+        let timeouts = self.timeouts(&model.timeouts, &at("timeouts"), faults);
+        let retry = self.retry(&model.retry, &at("retry"), faults);
+        let breaker = self.breaker(&model.breaker, &at("breaker"), faults);
+        let mut deployments = Vec::with_capacity(model.deployments.len());
+        let mut seen = HashSet::new();
+        for (index, deployment) in model.deployments.iter().enumerate() {
+            let place = index.to_string();
+            let path = ["models", name, "deployments", &place];
+            let Some(plan) = self.deployment(&model, deployment, breaker?, &path, faults) else { continue };
+            if !seen.insert(Arc::clone(&plan.target.deployment)) {
+                faults.add::<()>(&path, format!("`{}` stands twice in this model", plan.target.deployment));
+            }
+            deployments.push(plan);
+        }
+        if model.strategy == Strategy::Weighted && deployments.iter().all(|plan| plan.weight == 0) {
+            faults.add::<()>(&["models", name, "deployments"], "at least one weight must be above zero");
+        }
+        if faults.0.len() > before {
+            return None;
+        }
+        Some(ModelPlan {
+            name: name.into(),
+            task: model.task,
+            strategy: model.strategy,
+            deployments,
+            timeouts: timeouts?,
+            retry: retry?,
+        })
+    }
+
+    fn deployment(
+        &self,
+        model: &Model,
+        deployment: &Deployment,
+        breaker: BreakerPlan,
+        path: &[&str],
+        faults: &mut Faults,
+    ) -> Option<DeploymentPlan> {
+        let at = |key: &'static str| [path, &[key]].concat();
+        if deployment.weight.is_some() && model.strategy != Strategy::Weighted {
+            faults.add::<()>(&at("weight"), "only means something with `strategy = \"weighted\"`");
+        }
+        if deployment.concurrency == Some(0) {
+            faults.add::<()>(&at("concurrency"), "must be at least 1; leave the key out for no bound");
+        }
+        let Some(provider) = self.providers.get(&deployment.provider) else {
+            if !self.provider_names.contains(&deployment.provider) {
+                let known = self.provider_names.iter().map(String::as_str);
+                let message =
+                    format!("no provider is called `{}`{}", deployment.provider, hint(&deployment.provider, known));
+                faults.add::<()>(&at("provider"), message);
+            }
+            return None;
+        };
+        if let Err(why) = provider.check_target(model.task.as_str(), &deployment.target) {
+            faults.add::<()>(&at("target"), why);
+        }
+        let offers: Offers = Arc::clone(provider).offers();
+        let able = match model.task {
+            TaskName::Chat => offers.chat.is_some() && offers.chat_stream.is_some(),
+            TaskName::Embed => offers.embed.is_some(),
+        };
+        if !able {
+            let message = format!("`{}` cannot do the task `{}`", deployment.provider, model.task.as_str());
+            faults.add::<()>(&at("provider"), message);
+        }
+        let description: Description = provider.describe();
+        let target = Target {
+            provider: deployment.provider.as_str().into(),
+            deployment: format!("{}/{}", deployment.provider, deployment.target).into(),
+            model: deployment.target.as_str().into(),
+            on_unsupported: deployment.on_unsupported.unwrap_or(model.on_unsupported),
+        };
+        Some(DeploymentPlan {
+            target: Arc::new(target),
+            offers,
+            description,
+            weight: deployment.weight.unwrap_or(1),
+            concurrency: deployment.concurrency,
+            breaker,
+        })
+    }
+
+    fn timeouts(&self, own: &Timeouts, path: &[String], faults: &mut Faults) -> Option<TimeoutPlan> {
+        let mut pick = |key: &str, own: Option<Interval>, base: Option<Interval>| {
+            interval(key, own, base, Duration::from_millis(1), path, faults)
+        };
+        let deadline = pick("deadline", own.deadline, self.timeouts.deadline);
+        let attempt = pick("attempt", own.attempt, self.timeouts.attempt);
+        let first_chunk = pick("first_chunk", own.first_chunk, self.timeouts.first_chunk);
+        let idle = pick("idle", own.idle, self.timeouts.idle);
+        Some(TimeoutPlan { deadline: deadline?, attempt: attempt?, first_chunk: first_chunk?, idle: idle? })
+    }
+
+    fn retry(&self, own: &Retry, path: &[String], faults: &mut Faults) -> Option<RetryPlan> {
+        let base = interval("base", own.base, self.retry.base, Duration::from_millis(1), path, faults);
+        let max = interval("max", own.max, self.retry.max, Duration::from_millis(1), path, faults);
+        let max_retries = own.max_retries.or(self.retry.max_retries).unwrap_or(0);
+        let budget = own.budget.or(self.retry.budget).unwrap_or(0.0);
+        if max_retries > 10 {
+            faults.0.push(Fault::at(format!("{}.max_retries", join(path)), "must be between 0 and 10"));
+        }
+        if !(0.0..=1.0).contains(&budget) {
+            faults.0.push(Fault::at(format!("{}.budget", join(path)), "must be between 0 and 1"));
+        }
+        Some(RetryPlan { max_retries, base: base?, max: max?, budget })
+    }
+
+    fn breaker(&self, own: &Breaker, path: &[String], faults: &mut Faults) -> Option<BreakerPlan> {
+        let open = interval("open", own.open, self.breaker.open, Duration::from_millis(1), path, faults);
+        let max_open = interval("max_open", own.max_open, self.breaker.max_open, Duration::from_millis(1), path, faults);
+        let failures = own.failures.or(self.breaker.failures).unwrap_or(0);
+        let failure_ratio = own.failure_ratio.or(self.breaker.failure_ratio).unwrap_or(0.0);
+        if failures == 0 {
+            faults.0.push(Fault::at(format!("{}.failures", join(path)), "must be at least 1"));
+        }
+        if !(failure_ratio > 0.0 && failure_ratio <= 1.0) {
+            faults.0.push(Fault::at(format!("{}.failure_ratio", join(path)), "must be above 0 and at most 1"));
+        }
+        Some(BreakerPlan { failures, failure_ratio, open: open?, max_open: max_open? })
+    }
+}
+
+fn interval(
+    key: &str,
+    own: Option<Interval>,
+    base: Option<Interval>,
+    least: Duration,
+    path: &[String],
+    faults: &mut Faults,
+) -> Option<Duration> {
+    match own.or(base) {
+        Some(interval) if interval.0 >= least => Some(interval.0),
+        Some(_) => {
+            faults.0.push(Fault::at(format!("{}.{key}", join(path)), "must be longer than zero"));
+            None
+        }
+        None => {
+            faults.0.push(Fault::at(format!("{}.{key}", join(path)), "is not set, nor is its default"));
+            None
+        }
+    }
+}

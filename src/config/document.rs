@@ -1,0 +1,254 @@
+//! The configuration as it is written. Every key stands in `config/default.toml` with its default and its meaning.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use aigate_contract::{
+    OnUnsupported,
+    settings::Interval,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The whole configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Document {
+    /// The listener for callers.
+    pub server: Server,
+    /// The listener for operators.
+    pub operations: Operations,
+    /// The log.
+    pub log: Log,
+    /// Traces.
+    pub telemetry: Telemetry,
+    /// Policies of every model, unless the model says otherwise.
+    pub defaults: Policies,
+    /// Callers' keys, by name.
+    #[serde(default)]
+    pub keys: BTreeMap<String, Key>,
+    /// Accounts at clouds and servers, by name.
+    #[serde(default)]
+    pub providers: BTreeMap<String, crate::fleet::ProviderConfig>,
+    /// The models callers may name.
+    #[serde(default)]
+    pub models: BTreeMap<String, Model>,
+}
+
+/// The listener for callers.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port. Anything but loopback needs at least one key.
+    pub listen: SocketAddr,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long the request's head may take to arrive.
+    pub header_timeout: Interval,
+    /// How long the request's body may take to arrive.
+    pub body_timeout: Interval,
+    /// The most connections at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// How long running calls may go on after a signal to stop.
+    pub shutdown_grace: Interval,
+}
+
+/// The listener for operators: health, metrics.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Operations {
+    /// Address and port. Anything but loopback needs `key`.
+    pub listen: SocketAddr,
+    /// `sha256:…` of the key for all but `/healthz` and `/readyz`; `aigate key new` makes one.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Log {
+    /// One JSON object a line, or lines for people; `auto` is `pretty` on a terminal and `json` elsewhere.
+    pub format: LogFormat,
+    /// What is logged: a level, or filters such as `info,aigate::policy=debug`.
+    pub level: String,
+    /// Whether each call is logged, in one line.
+    pub calls: bool,
+}
+
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `pretty` on a terminal, `json` elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// Lines for people.
+    Pretty,
+}
+
+/// Traces, sent by OTLP over HTTP.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Telemetry {
+    /// Base URL of the collector, e.g. `http://127.0.0.1:4318`; unset: no traces.
+    #[serde(default)]
+    pub otlp_endpoint: Option<String>,
+    /// `service.name` of the traces.
+    pub service_name: String,
+    /// The share of calls traced when the caller does not decide, 0 to 1.
+    pub sample_ratio: f64,
+}
+
+/// A caller's key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Key {
+    /// `sha256:…` of the secret; `aigate key new NAME` makes both.
+    pub hash: String,
+}
+
+/// A name that callers use.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Model {
+    /// The kind of work.
+    pub task: TaskName,
+    /// In which order deployments are tried.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// Who may answer.
+    pub deployments: Vec<Deployment>,
+    /// What to do with a field that a deployment cannot honour: `refuse` (and try the next one) or `drop` (and say so).
+    #[serde(default)]
+    pub on_unsupported: OnUnsupported,
+    /// Time limits that differ from `[defaults.timeouts]`.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Retries that differ from `[defaults.retry]`.
+    #[serde(default)]
+    pub retry: Retry,
+    /// A circuit breaker that differs from `[defaults.breaker]`.
+    #[serde(default)]
+    pub breaker: Breaker,
+}
+
+/// A kind of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskName {
+    /// Chat completions, whole and streamed.
+    Chat,
+    /// Embeddings.
+    Embed,
+}
+
+impl TaskName {
+    /// The word in the config.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embed => "embed",
+        }
+    }
+}
+
+/// In which order deployments are tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// As they stand.
+    #[default]
+    Order,
+    /// By chance, in proportion to their weights; the rest follow in the same way.
+    Weighted,
+}
+
+/// One concrete model at a provider.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Deployment {
+    /// The provider's name in this config.
+    pub provider: String,
+    /// What the provider calls the model.
+    pub target: String,
+    /// Its share under `strategy = "weighted"`. Default 1.
+    #[serde(default)]
+    pub weight: Option<u32>,
+    /// The most calls at once; a further one goes to the next deployment. Default: no bound but the server's.
+    #[serde(default)]
+    pub concurrency: Option<usize>,
+    /// Overrides the model's `on_unsupported`.
+    #[serde(default)]
+    pub on_unsupported: Option<OnUnsupported>,
+}
+
+/// Policies.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Policies {
+    /// Time limits.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Retries at one deployment.
+    #[serde(default)]
+    pub retry: Retry,
+    /// The circuit breaker of each deployment.
+    #[serde(default)]
+    pub breaker: Breaker,
+}
+
+/// Time limits. A limit that is not set comes from `[defaults.timeouts]`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Timeouts {
+    /// For the whole call, retries, failover and the stream's end included.
+    #[serde(default)]
+    pub deadline: Option<Interval>,
+    /// For one attempt at a whole answer.
+    #[serde(default)]
+    pub attempt: Option<Interval>,
+    /// For one attempt until the first chunk of a stream.
+    #[serde(default)]
+    pub first_chunk: Option<Interval>,
+    /// For the silence between two chunks of a stream.
+    #[serde(default)]
+    pub idle: Option<Interval>,
+}
+
+/// Retries at one deployment, before the next one is tried.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Retry {
+    /// How often to try again, 0 to 10.
+    #[serde(default)]
+    pub max_retries: Option<u32>,
+    /// The first wait; it doubles each time, and a random part of it is waited.
+    #[serde(default)]
+    pub base: Option<Interval>,
+    /// The longest wait. A provider that says to come back later than this is left for the next deployment.
+    #[serde(default)]
+    pub max: Option<Interval>,
+    /// Retries may add this share to a deployment's calls, 0 to 1, so that they do not add to an overload.
+    #[serde(default)]
+    pub budget: Option<f32>,
+}
+
+/// The circuit breaker of a deployment.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Breaker {
+    /// Opens after this many failures in a row.
+    #[serde(default)]
+    pub failures: Option<u32>,
+    /// Opens when this share of the last 32 attempts failed (at least 16 of them made), 0 to 1.
+    #[serde(default)]
+    pub failure_ratio: Option<f32>,
+    /// How long it stays open the first time; doubles while the probes fail.
+    #[serde(default)]
+    pub open: Option<Interval>,
+    /// The longest it stays open, also when a provider says to come back later.
+    #[serde(default)]
+    pub max_open: Option<Interval>,
+}
+

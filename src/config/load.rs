@@ -1,0 +1,265 @@
+//! From the defaults, the file and the environment to one tree of values; from the tree to the document. Finds every
+//! fault of form at once: unknown keys, wrong types, unset variables.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use aigate_contract::settings::Fault;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    document::{Deployment, Document},
+    interpolate::interpolate,
+    schema,
+    suggest::hint,
+};
+use crate::fleet::ProviderConfig;
+
+/// Every key with its default, embedded.
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A TOML file.
+    File(PathBuf),
+    /// TOML text made by the program itself, as the demo does.
+    Text(String),
+}
+
+/// A document that is right in form, with the version of what it was read from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The document.
+    pub document: Document,
+    /// The first half of the SHA-256 of the merged tree, before variables were filled in.
+    pub version: String,
+}
+
+/// Merges the defaults, the source and `AIGATE__…` variables, and reads the result.
+///
+/// # Errors
+/// Every fault of form, at once.
+pub fn load(source: &Source) -> Result<Loaded, Vec<Fault>> {
+    let mut tree = merge(source).map_err(|fault| vec![fault])?;
+    let version = fingerprint(&tree);
+    let mut faults = Vec::new();
+    interpolate(&mut tree, &|name| std::env::var(name).ok(), &mut faults);
+    let document = read(tree, &mut faults);
+    match document {
+        Some(document) if faults.is_empty() => Ok(Loaded { document, version }),
+        _ => Err(faults),
+    }
+}
+
+fn merge(source: &Source) -> Result<Value, Fault> {
+    let text = match source {
+        Source::File(path) => std::fs::read_to_string(path)
+            .map_err(|error| Fault::at("", format!("cannot read {}: {error}", path.display())))?,
+        Source::Text(text) => text.clone(),
+    };
+    let toml = |text: &str| config::File::from_str(text, config::FileFormat::Toml);
+    let variables =
+        config::Environment::with_prefix("AIGATE").prefix_separator("__").separator("__").try_parsing(true);
+    config::Config::builder()
+        .add_source(toml(DEFAULTS))
+        .add_source(toml(&text))
+        .add_source(variables)
+        .build()
+        .and_then(config::Config::try_deserialize)
+        .map_err(|error| Fault::at("", error.to_string()))
+}
+
+fn fingerprint(tree: &Value) -> String {
+    let digest = Sha256::digest(tree.to_string());
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Reads section by section, so that one fault does not hide the next.
+fn read(tree: Value, faults: &mut Vec<Fault>) -> Option<Document> {
+    let Value::Object(mut tree) = tree else {
+        faults.push(Fault::at("", "the configuration is not a table"));
+        return None;
+    };
+    let mut reader = Reader { schema: schema(), faults };
+    let server = reader.section(&mut tree, "server");
+    let operations = reader.section(&mut tree, "operations");
+    let log = reader.section(&mut tree, "log");
+    let telemetry = reader.section(&mut tree, "telemetry");
+    let defaults = reader.section(&mut tree, "defaults");
+    let keys = reader.table(&mut tree, "keys", Reader::value);
+    let providers = reader.table(&mut tree, "providers", Reader::provider);
+    let models = reader.table(&mut tree, "models", Reader::model);
+    for name in tree.keys() {
+        reader.unknown(&[], name);
+    }
+    Some(Document {
+        server: server?,
+        operations: operations?,
+        log: log?,
+        telemetry: telemetry?,
+        defaults: defaults?,
+        keys,
+        providers,
+        models,
+    })
+}
+
+struct Reader<'a> {
+    schema: Value,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn section<T: DeserializeOwned>(&mut self, tree: &mut Map<String, Value>, name: &str) -> Option<T> {
+        let value = tree.remove(name).unwrap_or_else(|| Value::Object(Map::new()));
+        self.value(&[name.to_owned()], value)
+    }
+
+    /// A table of named things, each read on its own.
+    fn table<T>(
+        &mut self,
+        tree: &mut Map<String, Value>,
+        name: &str,
+        read: fn(&mut Self, &[String], Value) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        match tree.remove(name) {
+            None => BTreeMap::new(),
+            Some(Value::Object(items)) => {
+                let one = |(key, value)| {
+                    let path = [name.to_owned(), key];
+                    let item = read(self, &path, value)?;
+                    let [_, key] = path;
+                    Some((key, item))
+                };
+                items.into_iter().filter_map(one).collect()
+            }
+            Some(_) => {
+                self.faults.push(Fault::at(name, "must be a table of named entries, such as `[models.assistant]`"));
+                BTreeMap::new()
+            }
+        }
+    }
+
+    /// Any value, with its unknown keys and its first wrong one.
+    fn value<T: DeserializeOwned>(&mut self, path: &[String], value: Value) -> Option<T> {
+        let mut unknown = Vec::new();
+        let mut track = serde_path_to_error::Track::new();
+        let result = {
+            let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
+            serde_ignored::deserialize(tracked, |ignored| unknown.push(steps(&ignored)))
+        };
+        for inner in unknown {
+            let mut place = path.to_vec();
+            place.extend(inner);
+            if let Some((name, table)) = place.split_last() {
+                self.unknown(table, name);
+            }
+        }
+        result
+            .map_err(|error| {
+                let inner = track.path().to_string();
+                let place = if inner == "." { join(path) } else { format!("{}.{inner}", join(path)) };
+                self.faults.push(Fault::at(place.replace(".[", "["), error.to_string()));
+            })
+            .ok()
+    }
+
+    fn unknown(&mut self, table: &[String], name: &str) {
+        let names: Vec<String> = table.iter().filter(|step| step.parse::<usize>().is_err()).cloned().collect();
+        let known = schema::known_keys(&self.schema, &names);
+        let mut path = table.to_vec();
+        path.push(name.to_owned());
+        let message = format!("unknown key{}", hint(name, known.iter().map(String::as_str)));
+        self.faults.push(Fault::at(join(&path), message));
+    }
+
+    fn provider(&mut self, path: &[String], value: Value) -> Option<ProviderConfig> {
+        let Value::Object(mut fields) = value else {
+            self.faults.push(Fault::at(join(path), "must be a table with a `kind`"));
+            return None;
+        };
+        let kinds = ProviderConfig::KINDS;
+        let kind = match fields.remove("kind") {
+            Some(Value::String(kind)) => kind,
+            Some(_) => String::new(),
+            None => {
+                let message = format!("missing key `kind`{}", hint("", kinds));
+                self.faults.push(Fault::at(join(path), message));
+                return None;
+            }
+        };
+        let value = Value::Object(fields);
+        match kind.as_str() {
+            "aws" => self.value(path, value).map(ProviderConfig::Aws),
+            "azure" => self.value(path, value).map(ProviderConfig::Azure),
+            "google" => self.value(path, value).map(ProviderConfig::Google),
+            "openai" => self.value(path, value).map(ProviderConfig::OpenAi),
+            _ => {
+                let message = format!("no provider is of the kind `{kind}`{}", hint(&kind, kinds));
+                self.faults.push(Fault::at(format!("{}.kind", join(path)), message));
+                None
+            }
+        }
+    }
+
+    /// A model; its deployments one by one, so that each tells its own faults.
+    fn model(&mut self, path: &[String], mut value: Value) -> Option<super::document::Model> {
+        let deployments = value.get_mut("deployments").map(Value::take);
+        let before = self.faults.len();
+        if deployments.is_some()
+            && let Some(fields) = value.as_object_mut()
+        {
+            fields.insert("deployments".to_owned(), Value::Array(Vec::new()));
+        }
+        let model: Option<super::document::Model> = self.value(path, value);
+        let list = match deployments {
+            Some(Value::Array(list)) => list,
+            Some(_) => {
+                self.faults.push(Fault::at(format!("{}.deployments", join(path)), "must be a list of tables"));
+                return None;
+            }
+            None => return None,
+        };
+        let mut read = Vec::with_capacity(list.len());
+        for (index, item) in list.into_iter().enumerate() {
+            let mut place = path.to_vec();
+            place.extend(["deployments".to_owned(), index.to_string()]);
+            read.extend(self.value::<Deployment>(&place, item));
+        }
+        if self.faults.len() > before { None } else { model.map(|model| super::document::Model { deployments: read, ..model }) }
+    }
+}
+
+fn steps(path: &serde_ignored::Path<'_>) -> Vec<String> {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => Vec::new(),
+        Path::Seq { parent, index } => with(steps(parent), index.to_string()),
+        Path::Map { parent, key } => with(steps(parent), key.clone()),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => steps(parent),
+    }
+}
+
+fn with(mut steps: Vec<String>, step: String) -> Vec<String> {
+    steps.push(step);
+    steps
+}
+
+/// `models.assistant.deployments[1].provider`
+pub(super) fn join(path: &[String]) -> String {
+    let mut out = String::new();
+    for step in path {
+        if step.parse::<usize>().is_ok() && !out.is_empty() {
+            out.push_str(&format!("[{step}]"));
+        } else {
+            if !out.is_empty() {
+                out.push('.');
+            }
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            if step.chars().all(plain) { out.push_str(step) } else { out.push_str(&format!("\"{step}\"")) }
+        }
+    }
+    out
+}

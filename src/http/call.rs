@@ -1,0 +1,143 @@
+//! What every request to the OpenAI surface goes through: an id, a key, a trail, and headers that say who answered.
+
+use std::sync::Arc;
+
+use aigate_contract::Trail;
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use uuid::Uuid;
+
+use super::error::Refusal;
+use crate::{
+    gateway::{Gateway, Refused},
+    telemetry,
+};
+
+/// What the edge of a surface hands back: an answer or a refusal.
+pub(super) type Outcome = Result<Response, Refusal>;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Runs one request: `inner` gets the trail of an admitted caller and gives the outcome.
+pub(super) async fn run<F, Fut>(gateway: &Arc<Gateway>, headers: &HeaderMap, inner: F) -> Response
+where
+    F: FnOnce(Arc<Trail>) -> Fut,
+    Fut: Future<Output = Outcome>,
+{
+    let id = request_id(headers);
+    let traceparent = telemetry::traceparent(headers);
+    let admitted = gateway.admit(secret(headers)).map_err(Refusal::not_admitted);
+    let mut trail = None;
+    let outcome = match admitted {
+        Ok(caller) => {
+            let fresh = Arc::new(Trail::new(Arc::clone(&id), traceparent).by(caller));
+            trail = Some(Arc::clone(&fresh));
+            inner(fresh).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = outcome.unwrap_or_else(|refusal| {
+        if trail.as_ref().is_none_or(|trail| trail.attempts().is_empty()) {
+            count_refusal(gateway, &refusal, &id);
+        }
+        refusal.into_response()
+    });
+    stamp(response.headers_mut(), gateway, &id, trail.as_deref());
+    response
+}
+
+fn count_refusal(gateway: &Gateway, refusal: &Refusal, id: &str) {
+    let status = refusal.status();
+    let labels = crate::metrics::RefusalLabels { status: status.as_u16() };
+    gateway.metrics.refused.get_or_create(&labels).inc();
+    tracing::info!(
+        target: "aigate::refusal",
+        request_id = %id,
+        status = status.as_u16(),
+        error = refusal.message(),
+        "refused"
+    );
+}
+
+/// The caller's own id when it is fit for logs and headers, else a fresh one.
+fn request_id(headers: &HeaderMap) -> Arc<str> {
+    let fit = |id: &&str| !id.is_empty() && id.len() <= 128 && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(fit) {
+        Some(id) => id.into(),
+        None => Uuid::now_v7().simple().encode_lower(&mut Uuid::encode_buffer()).to_owned().into(),
+    }
+}
+
+/// `Authorization: Bearer …`, or `api-key` as Azure's SDK sends it.
+fn secret(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, secret) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+    });
+    bearer.or_else(|| text(HeaderName::from_static("api-key"))).filter(|secret| !secret.is_empty())
+}
+
+/// Says which call this was, who answered, after how many attempts, and what was left out.
+fn stamp(headers: &mut HeaderMap, gateway: &Gateway, id: &str, trail: Option<&Trail>) {
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-request-id", id);
+    set("x-aigate-config", &gateway.version);
+    let Some(trail) = trail else { return };
+    let attempts = trail.attempts();
+    if attempts.is_empty() {
+        return;
+    }
+    set("x-aigate-attempts", &attempts.len().to_string());
+    if let Some(served) = attempts.last().filter(|attempt| attempt.failure.is_none()) {
+        set("x-aigate-provider", &served.target.provider);
+        set("x-aigate-deployment", &served.target.deployment);
+        let dropped = trail.dropped();
+        if !dropped.is_empty() {
+            set("x-aigate-dropped", &dropped.join(", "));
+        }
+    }
+}
+
+/// A JSON answer.
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// No such path.
+pub(super) async fn unknown_path(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let message = format!("there is no {} {}", request.method(), request.uri().path());
+    run(&gateway, request.headers(), |_| async {
+        Err(Refusal::new(StatusCode::NOT_FOUND, message).code("unknown_url"))
+    })
+    .await
+}
+
+/// The path is there, the method is not.
+pub(super) async fn wrong_method(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let message = format!("{} does not take {}", request.uri().path(), request.method());
+    run(&gateway, request.headers(), |_| async {
+        Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed"))
+    })
+    .await
+}
+
+impl Refusal {
+    fn not_admitted(why: Refused) -> Self {
+        let message = match why {
+            Refused::NoKey => "no API key: send `Authorization: Bearer YOUR_KEY`",
+            Refused::WrongKey => "the API key is not known here: ask this gateway's operator for one",
+        };
+        Self::new(StatusCode::UNAUTHORIZED, message).code("invalid_api_key")
+    }
+}

@@ -1,0 +1,96 @@
+//! `POST /v1/chat/completions`.
+
+use std::sync::Arc;
+
+use aigate_contract::{BodyError, Call, OnUnsupported, Target, Task, Trail, chat::ChatRequest};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
+use tracing::Instrument;
+
+use super::{
+    call::{Outcome, json, run},
+    error::Refusal,
+    intake::read_json,
+    sse::SseBody,
+};
+use crate::{gateway::Gateway, policy::Route, stack::ModelRoutes, telemetry};
+
+pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    run(&gateway, &parts.headers, |trail| async {
+        let bytes = read_json(&gateway, &parts.headers, body).await?;
+        let request = ChatRequest::parse(bytes)?;
+        answer(&gateway, request, trail).await
+    })
+    .await
+}
+
+async fn answer(gateway: &Gateway, request: ChatRequest, trail: Arc<Trail>) -> Outcome {
+    match gateway.model(&request.model) {
+        Some(ModelRoutes::Chat { stream, .. }) if request.stream => {
+            let wants_usage = request.wants_stream_usage();
+            let chunks = call(stream, request, trail).await?;
+            Ok(event_stream(Body::new(SseBody::new(chunks, wants_usage))))
+        }
+        Some(ModelRoutes::Chat { whole, .. }) => Ok(json(call(whole, request, trail).await?.json)),
+        Some(_) => Err(wrong_task(&request.model, "chat")),
+        None => Err(unknown_model(gateway, &request.model)),
+    }
+}
+
+/// Sends a request down a route.
+pub(super) async fn call<T: Task>(
+    route: &Route<T>,
+    request: T::Request,
+    trail: Arc<Trail>,
+) -> Result<T::Response, Refusal> {
+    let span = telemetry::call_span(T::OPERATION, &trail);
+    let call = Call { request: Arc::new(request), target: nobody(), deadline: Instant::now(), trail };
+    let mut route = route.clone();
+    let answer = async move { route.ready().await?.call(call).await };
+    Ok(answer.instrument(span).await?)
+}
+
+/// The target of a call that no candidate has been chosen for yet.
+fn nobody() -> Arc<Target> {
+    static NOBODY: std::sync::OnceLock<Arc<Target>> = std::sync::OnceLock::new();
+    let make = || {
+        let name: Arc<str> = "".into();
+        let (provider, deployment) = (Arc::clone(&name), Arc::clone(&name));
+        Arc::new(Target { provider, deployment, model: name, on_unsupported: OnUnsupported::Refuse })
+    };
+    Arc::clone(NOBODY.get_or_init(make))
+}
+
+fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies such as nginx would hold the events back.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// 404 with the nearest names.
+pub(super) fn unknown_model(gateway: &Gateway, name: &str) -> Refusal {
+    let shown: String = name.chars().take(128).collect();
+    let near = gateway.nearest(&shown);
+    let hint = match near.as_slice() {
+        [] => "see GET /v1/models for those there are".to_owned(),
+        near => format!("did you mean {}?", near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")),
+    };
+    let message = format!("there is no model `{shown}`: {hint}");
+    Refusal::new(StatusCode::NOT_FOUND, message).code("model_not_found").param("model")
+}
+
+/// The model is there, but for other work.
+pub(super) fn wrong_task(model: &str, task: &str) -> Refusal {
+    BodyError::at("model", format!("the model `{model}` does not do the task `{task}`")).into()
+}

@@ -1,0 +1,30 @@
+//! `POST /v1/embeddings`.
+
+use std::sync::Arc;
+
+use aigate_contract::embed::EmbedRequest;
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+
+use super::{
+    call::{json, run},
+    chat::{call, unknown_model, wrong_task},
+    intake::read_json,
+};
+use crate::{gateway::Gateway, stack::ModelRoutes};
+
+pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    run(&gateway, &parts.headers, |trail| async {
+        let bytes = read_json(&gateway, &parts.headers, body).await?;
+        let request = EmbedRequest::parse(bytes)?;
+        match gateway.model(&request.model) {
+            Some(ModelRoutes::Embed(route)) => Ok(json(call(route, request, trail).await?.json)),
+            Some(_) => Err(wrong_task(&request.model, "embed")),
+            None => Err(unknown_model(&gateway, &request.model)),
+        }
+    })
+    .await
+}

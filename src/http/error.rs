@@ -1,0 +1,188 @@
+//! From our errors to OpenAI's: the only place that knows which HTTP status a failure has.
+//!
+//! <https://platform.openai.com/docs/guides/error-codes>
+
+use std::time::Duration;
+
+use aigate_contract::{AttemptRecord, BodyError, Error, ErrorKind};
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use super::call::json;
+
+/// When nothing better is known, a caller may come back after this long: about when the gateway itself would retry.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// A request that is not answered, in OpenAI's words.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    message: String,
+    code: Option<String>,
+    param: Option<String>,
+    retry_after: Option<Duration>,
+    attempts: Vec<AttemptRecord>,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    error: WireError<'a>,
+}
+
+#[derive(Serialize)]
+struct WireError<'a> {
+    message: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    param: Option<&'a str>,
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<WireAttempt<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireAttempt<'a> {
+    deployment: &'a str,
+    error: &'static str,
+    message: &'a str,
+    elapsed_ms: u128,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u128>,
+}
+
+impl Refusal {
+    /// A refusal with this status.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, message, code: None, param: None, retry_after: None, attempts: Vec::new() }
+    }
+
+    /// Adds a code for programs.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// Names the field at fault.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The JSON of it, as it also stands in a broken stream's last event.
+    pub fn to_json(&self) -> Vec<u8> {
+        fn attempt(attempt: &AttemptRecord) -> Option<WireAttempt<'_>> {
+            let AttemptRecord { target, elapsed, failure } = attempt;
+            let failure = failure.as_ref()?;
+            Some(WireAttempt {
+                deployment: &target.deployment,
+                error: failure.kind.as_str(),
+                message: &failure.message,
+                elapsed_ms: elapsed.as_millis(),
+                retry_after_ms: failure.retry_after.map(|wait| wait.as_millis()),
+            })
+        }
+        let wire = Wire {
+            error: WireError {
+                message: &self.message,
+                kind: kind_of(self.status),
+                param: self.param.as_deref(),
+                code: self.code.as_deref(),
+                attempts: self.attempts.iter().filter_map(attempt).collect(),
+            },
+        };
+        serde_json::to_vec(&wire).unwrap_or_else(|_| br#"{"error":{"message":"internal error"}}"#.to_vec())
+    }
+
+    /// The HTTP answer.
+    pub fn into_response(self) -> Response {
+        let mut response = json(self.to_json());
+        *response.status_mut() = self.status;
+        if let Some(wait) = self.retry_after {
+            let headers = response.headers_mut();
+            // Whole seconds, rounded up; the SDKs prefer the milliseconds.
+            let seconds = wait.as_millis().div_ceil(1000);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
+        }
+        response
+    }
+}
+
+/// OpenAI's `type` of an error with this status.
+fn kind_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let message = error.to_string();
+        let code = if error.param.is_some() { "invalid_value" } else { "invalid_json" };
+        Self { param: error.param, ..Self::new(StatusCode::BAD_REQUEST, message).code(code) }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let kind = error.kind();
+        let (status, code) = match kind {
+            ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "invalid_request"),
+            ErrorKind::Unsupported => (StatusCode::BAD_REQUEST, "unsupported_parameter"),
+            ErrorKind::TooLarge => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
+            ErrorKind::Filtered => (StatusCode::BAD_REQUEST, "content_filter"),
+            ErrorKind::Exhausted => exhausted(error.attempts()),
+            ErrorKind::Throttled | ErrorKind::Overloaded => (StatusCode::TOO_MANY_REQUESTS, kind.as_str()),
+            ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            ErrorKind::Denied
+            | ErrorKind::Missing
+            | ErrorKind::CircuitOpen
+            | ErrorKind::Timeout
+            | ErrorKind::Unavailable
+            | ErrorKind::Interrupted
+            | ErrorKind::Malformed => (StatusCode::SERVICE_UNAVAILABLE, kind.as_str()),
+        };
+        let comes_back = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let message = match error.target() {
+            Some(target) if error.attempts().is_empty() => format!("{}: {}", target.deployment, error.message()),
+            _ => error.message().to_owned(),
+        };
+        Self {
+            param: error.param().map(str::to_owned),
+            retry_after: comes_back.then(|| error.retry_after().unwrap_or(COME_BACK)),
+            attempts: error.attempts().to_vec(),
+            ..Self::new(status, message).code(error.code().filter(|_| kind == ErrorKind::Invalid).unwrap_or(code))
+        }
+    }
+}
+
+/// 429 when every deployment only asks for patience, else 503.
+fn exhausted(attempts: &[AttemptRecord]) -> (StatusCode, &'static str) {
+    let kinds = || attempts.iter().filter_map(|attempt| attempt.failure.as_ref()).map(|failure| failure.kind);
+    let patience = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::CircuitOpen);
+    let throttled = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded);
+    if kinds().all(patience) && kinds().any(throttled) {
+        (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "all_deployments_failed")
+    }
+}

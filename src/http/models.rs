@@ -1,0 +1,67 @@
+//! `GET /v1/models` and `GET /v1/models/{model}`.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State},
+    response::Response,
+};
+use serde::Serialize;
+
+use super::{
+    call::{Outcome, json, run},
+    chat::unknown_model,
+    error::Refusal,
+};
+use crate::{gateway::Gateway, stack::ModelRoutes};
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'static str,
+    data: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+    task: &'static str,
+}
+
+pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    run(&gateway, request.headers(), |_| async {
+        let data = gateway.models().into_iter().filter_map(|name| item(&gateway, name)).collect();
+        write(&List { object: "list", data })
+    })
+    .await
+}
+
+pub(super) async fn retrieve(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    run(&gateway, request.headers(), |_| async {
+        match item(&gateway, &name) {
+            Some(item) => write(&item),
+            None => Err(unknown_model(&gateway, &name)),
+        }
+    })
+    .await
+}
+
+fn item<'a>(gateway: &Gateway, name: &'a str) -> Option<Item<'a>> {
+    let task = match gateway.model(name)? {
+        ModelRoutes::Chat { .. } => "chat",
+        ModelRoutes::Embed(_) => "embed",
+    };
+    Some(Item { id: name, object: "model", created: gateway.created, owned_by: "aigate", task })
+}
+
+fn write(value: &impl Serialize) -> Outcome {
+    let text = serde_json::to_vec(value)
+        .map_err(|error| Refusal::new(http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(json(text))
+}

@@ -1,0 +1,265 @@
+//! The state machine of a circuit breaker. Pure but for the clock; its deadline only ever moves forward.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::config::BreakerPlan;
+
+/// How many of the last outcomes are remembered: one bit each.
+const WINDOW: u32 = 32;
+/// How many outcomes it takes to judge by the ratio.
+const ENOUGH: u32 = 16;
+
+/// The circuit of one deployment.
+#[derive(Debug)]
+pub struct Circuit {
+    plan: BreakerPlan,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Calls are refused before this moment.
+    open_until: Option<Instant>,
+    /// Whether the probe is under way.
+    probing: bool,
+    /// How often it opened since the last success of a probe.
+    openings: u32,
+    /// Failures in a row.
+    in_a_row: u32,
+    /// The last outcomes, newest in the lowest bit; 1 is a failure.
+    outcomes: u32,
+    /// How many outcomes `outcomes` holds.
+    seen: u32,
+}
+
+/// What became of a call that was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The deployment works.
+    Success,
+    /// It failed; when it says to come back later, it is left alone until then.
+    Failure(Option<Duration>),
+    /// Nothing was learned about it.
+    Unknown,
+}
+
+/// How a circuit stands, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Calls go through.
+    Closed,
+    /// Calls are refused.
+    Open,
+    /// One call may try.
+    HalfOpen,
+}
+
+impl Circuit {
+    /// A closed circuit.
+    pub fn new(plan: BreakerPlan) -> Self {
+        let state =
+            State { open_until: None, probing: false, openings: 0, in_a_row: 0, outcomes: 0, seen: 0 };
+        Self { plan, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// May a call go through? `Ok(true)` makes it the probe.
+    ///
+    /// # Errors
+    /// How long the circuit stays open.
+    pub fn ask(&self) -> Result<bool, Duration> {
+        let mut state = self.state();
+        let Some(until) = state.open_until else { return Ok(false) };
+        let now = Instant::now();
+        if now < until {
+            return Err(until - now);
+        }
+        if state.probing {
+            // The probe will tell soon; nothing better is known than the shortest opening.
+            return Err(self.plan.open);
+        }
+        state.probing = true;
+        Ok(true)
+    }
+
+    /// Hears what became of a call.
+    pub fn tell(&self, verdict: Verdict, probe: bool) {
+        let mut state = self.state();
+        if probe {
+            state.probing = false;
+        }
+        match verdict {
+            Verdict::Unknown => {}
+            Verdict::Success => {
+                // Calls let through before the circuit opened say nothing about now.
+                if probe {
+                    state.open_until = None;
+                    state.openings = 0;
+                    state.seen = 0;
+                }
+                if state.open_until.is_none() {
+                    state.in_a_row = 0;
+                    state.note(0);
+                }
+            }
+            Verdict::Failure(retry_after) => {
+                state.in_a_row = state.in_a_row.saturating_add(1);
+                state.note(1);
+                if let Some(wait) = retry_after {
+                    state.open_for(wait.min(self.plan.max_open));
+                }
+                let closed = state.open_until.is_none();
+                if probe || (closed && (state.in_a_row >= self.plan.failures || self.too_many(&state))) {
+                    let doubled = self.plan.open.saturating_mul(1 << state.openings.min(16));
+                    state.openings = state.openings.saturating_add(1);
+                    state.open_for(doubled.min(self.plan.max_open));
+                }
+            }
+        }
+    }
+
+    /// How the circuit stands now.
+    pub fn standing(&self) -> Standing {
+        match self.state().open_until {
+            None => Standing::Closed,
+            Some(until) if Instant::now() < until => Standing::Open,
+            Some(_) => Standing::HalfOpen,
+        }
+    }
+
+    fn too_many(&self, state: &State) -> bool {
+        let failed = (state.outcomes & state.mask()).count_ones();
+        // Counts up to 32 are exact in f32.
+        #[expect(clippy::cast_precision_loss, reason = "counts up to 32")]
+        let ratio = failed as f32 / state.seen.max(1) as f32;
+        state.seen >= ENOUGH && ratio >= self.plan.failure_ratio
+    }
+}
+
+impl State {
+    fn note(&mut self, failed: u32) {
+        self.outcomes = (self.outcomes << 1) | failed;
+        self.seen = (self.seen + 1).min(WINDOW);
+    }
+
+    fn mask(&self) -> u32 {
+        if self.seen >= WINDOW { u32::MAX } else { (1 << self.seen) - 1 }
+    }
+
+    /// Never shortens an opening.
+    fn open_for(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.open_until = Some(self.open_until.map_or(until, |before| before.max(until)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::testing::plan;
+
+    const FAILED: Verdict = Verdict::Failure(None);
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_spread_among_successes_open_it_by_their_ratio() {
+        let circuit = Circuit::new(plan().breaker);
+        for _ in 0..7 {
+            circuit.tell(FAILED, false);
+            circuit.tell(Verdict::Success, false);
+        }
+        assert_eq!(circuit.standing(), Standing::Closed);
+        circuit.tell(Verdict::Success, false);
+        circuit.tell(FAILED, false);
+        assert_eq!(circuit.standing(), Standing::Open, "8 of 16 failed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_opening_doubles_while_probes_fail_and_starts_anew_after_a_success() {
+        let circuit = Circuit::new(plan().breaker);
+        (0..5).for_each(|_| circuit.tell(FAILED, false));
+        for seconds in [5, 10, 20, 40, 60, 60] {
+            assert_eq!(circuit.ask(), Err(Duration::from_secs(seconds)));
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(circuit.ask(), Ok(true));
+            circuit.tell(FAILED, true);
+        }
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(circuit.ask(), Ok(true));
+        circuit.tell(Verdict::Success, true);
+        (0..5).for_each(|_| circuit.tell(FAILED, false));
+        assert_eq!(circuit.ask(), Err(Duration::from_secs(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_says_when_to_come_back_is_left_alone_until_then() {
+        let circuit = Circuit::new(plan().breaker);
+        circuit.tell(Verdict::Failure(Some(Duration::from_secs(17))), false);
+        assert_eq!(circuit.ask(), Err(Duration::from_secs(17)));
+        circuit.tell(Verdict::Failure(Some(Duration::from_secs(1))), false);
+        assert_eq!(circuit.ask(), Err(Duration::from_secs(17)), "never shortened");
+        circuit.tell(Verdict::Failure(Some(Duration::from_secs(9000))), false);
+        assert_eq!(circuit.ask(), Err(Duration::from_secs(60)), "within max_open");
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Ask,
+        Tell(Verdict),
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Ask),
+            2 => Just(Step::Tell(Verdict::Success)),
+            4 => proptest::option::of(0u64..100).prop_map(|s| Step::Tell(Verdict::Failure(s.map(Duration::from_secs)))),
+            1 => Just(Step::Tell(Verdict::Unknown)),
+            2 => (0u64..30).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn there_is_never_a_second_probe_and_an_opening_never_shortens(steps in proptest::collection::vec(step(), 0..200)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let circuit = Circuit::new(plan().breaker);
+                let mut flying: Vec<bool> = Vec::new();
+                let mut refused_until: Option<Instant> = None;
+                for step in steps {
+                    match step {
+                        Step::Ask => match circuit.ask() {
+                            Ok(probe) => {
+                                if !probe { refused_until = None; }
+                                if let Some(until) = refused_until { assert!(Instant::now() >= until); }
+                                flying.push(probe);
+                                assert!(flying.iter().filter(|probe| **probe).count() <= 1);
+                            }
+                            Err(wait) if circuit.standing() == Standing::Open => {
+                                let until = Instant::now() + wait;
+                                if let Some(before) = refused_until { assert!(until >= before); }
+                                refused_until = Some(until);
+                            }
+                            Err(_) => assert!(flying.contains(&true), "half open refuses only beside its probe"),
+                        },
+                        Step::Tell(verdict) => if let Some(probe) = flying.pop() {
+                            if probe && verdict == Verdict::Success { refused_until = None; }
+                            circuit.tell(verdict, probe);
+                        },
+                        Step::Wait(seconds) => tokio::time::advance(Duration::from_secs(seconds)).await,
+                    }
+                }
+            });
+        }
+    }
+}

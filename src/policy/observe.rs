@@ -1,0 +1,226 @@
+//! Sees calls and attempts through to their end and says what became of them: metrics, one log line a call, spans.
+//!
+//! [`ObserveCall`] stands above everything; [`ObserveAttempt`] beneath retry, so that each try is seen by itself, and
+//! above the breaker, so that a refusal by an open circuit is seen too.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use aigate_contract::{Call, End, Error, Facts, Result, Task, Tend, Trail};
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::time::Instant;
+use tower::Service;
+use tracing::{Instrument, field::Empty};
+
+use super::{Answer, Upstream};
+use crate::metrics::{CallLabels, DeploymentMetrics, Metrics, ModelLabels, Word};
+
+/// Watches calls of one model.
+#[derive(Clone, Debug)]
+pub struct ObserveCall<S> {
+    inner: S,
+    scope: Arc<Scope>,
+}
+
+#[derive(Debug)]
+struct Scope {
+    model: Arc<str>,
+    task: &'static str,
+    metrics: Arc<Metrics>,
+    duration: Histogram,
+    log: bool,
+}
+
+impl<S> ObserveCall<S> {
+    /// Watches `inner` on behalf of `model`; `log` says whether each call gets its line.
+    pub fn new(inner: S, model: &Arc<str>, task: &'static str, metrics: &Arc<Metrics>, log: bool) -> Self {
+        let labels = ModelLabels { model: Word(Arc::clone(model)), task };
+        let duration = metrics.call_duration.get_or_create(&labels).clone();
+        let scope = Scope { model: Arc::clone(model), task, metrics: Arc::clone(metrics), duration, log };
+        Self { inner, scope: Arc::new(scope) }
+    }
+}
+
+/// A call on its way. Dropped without an end, the caller has left.
+struct Record {
+    scope: Arc<Scope>,
+    trail: Arc<Trail>,
+    streamed: bool,
+    first_chunk: Option<Duration>,
+    ended: bool,
+}
+
+impl Record {
+    fn close(&mut self, outcome: &'static str, facts: Option<&Facts>, error: Option<&Error>) {
+        self.ended = true;
+        let scope = &self.scope;
+        let elapsed = self.trail.started.elapsed();
+        scope.metrics.in_flight.dec();
+        scope.duration.observe(elapsed.as_secs_f64());
+        let key = Word(self.trail.caller.clone().unwrap_or_default());
+        let labels = CallLabels { model: Word(Arc::clone(&scope.model)), task: scope.task, key, outcome };
+        scope.metrics.calls.get_or_create(&labels).inc();
+        if scope.log && tracing::enabled!(target: "aigate::call", tracing::Level::INFO) {
+            self.write(outcome, elapsed, facts, error);
+        }
+    }
+
+    fn write(&self, outcome: &'static str, elapsed: Duration, facts: Option<&Facts>, error: Option<&Error>) {
+        let attempts = self.trail.attempts();
+        let last = attempts.last();
+        let usage = facts.and_then(|facts| facts.usage.as_ref());
+        let finish = facts.map(|facts| facts.finish.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(","));
+        let dropped = self.trail.dropped();
+        let millis = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+        tracing::info!(
+            target: "aigate::call",
+            request_id = %self.trail.request_id,
+            key = self.trail.caller.as_deref(),
+            model = %self.scope.model,
+            task = self.scope.task,
+            stream = self.streamed,
+            outcome,
+            provider = last.map(|attempt| &*attempt.target.provider),
+            deployment = last.map(|attempt| &*attempt.target.deployment),
+            attempts = attempts.len(),
+            duration_ms = millis(elapsed),
+            first_chunk_ms = self.first_chunk.map(millis),
+            input_tokens = usage.and_then(|usage| usage.input()),
+            cached_tokens = usage.and_then(|usage| usage.cached_read),
+            output_tokens = usage.and_then(|usage| usage.output),
+            reasoning_tokens = usage.and_then(|usage| usage.reasoning),
+            finish = finish.filter(|finish| !finish.is_empty()),
+            dropped = (!dropped.is_empty()).then(|| dropped.join(",")),
+            error = error.map(Error::message),
+            "call"
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.close("abandoned", None, None);
+        }
+    }
+}
+
+impl Tend for Record {
+    fn end(mut self, end: End<'_>) {
+        match end {
+            End::Complete(facts) => self.close("ok", Some(facts), None),
+            End::Abandoned(facts) => self.close("abandoned", Some(facts), None),
+            End::Failed(error) => self.close(error.kind().as_str(), None, Some(error)),
+        }
+    }
+}
+
+impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveCall<S> {
+    type Response = T::Response;
+    type Error = Error;
+    type Future = Answer<T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call<T>) -> Answer<T> {
+        self.scope.metrics.in_flight.inc();
+        let mut record = Record {
+            scope: Arc::clone(&self.scope),
+            trail: Arc::clone(&call.trail),
+            streamed: T::STREAMED,
+            first_chunk: None,
+            ended: false,
+        };
+        let answer = self.inner.call(call);
+        Box::pin(async move {
+            match answer.await {
+                Ok(answer) => {
+                    record.first_chunk = T::STREAMED.then(|| record.trail.started.elapsed());
+                    Ok(T::tend(answer, record))
+                }
+                Err(error) => {
+                    record.close(error.kind().as_str(), None, Some(&error));
+                    Err(error)
+                }
+            }
+        })
+    }
+}
+
+/// Watches attempts at one deployment.
+#[derive(Clone, Debug)]
+pub struct ObserveAttempt<S> {
+    inner: S,
+    metrics: DeploymentMetrics,
+    system: &'static str,
+}
+
+impl<S> ObserveAttempt<S> {
+    /// Watches `inner`, a deployment of the provider that the conventions call `system`.
+    pub fn new(inner: S, metrics: DeploymentMetrics, system: &'static str) -> Self {
+        Self { inner, metrics, system }
+    }
+}
+
+/// Counts what an answer consumed, once it is known.
+struct Meter(DeploymentMetrics);
+
+impl Tend for Meter {
+    fn end(self, end: End<'_>) {
+        match end {
+            End::Complete(facts) => self.0.consumed(facts.usage.as_ref()),
+            End::Abandoned(facts) => self.0.consumed(facts.usage.as_ref()),
+            End::Failed(_) => self.0.consumed(None),
+        }
+    }
+}
+
+impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
+    type Response = T::Response;
+    type Error = Error;
+    type Future = Answer<T>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call<T>) -> Answer<T> {
+        let begun = Instant::now();
+        let metrics = self.metrics.clone();
+        let (target, trail) = (Arc::clone(&call.target), Arc::clone(&call.trail));
+        let span = tracing::info_span!(
+            target: "aigate::trace",
+            "attempt",
+            otel.name = %format_args!("{} {}", T::OPERATION, target.model),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            gen_ai.operation.name = T::OPERATION,
+            gen_ai.provider.name = self.system,
+            gen_ai.request.model = %target.model,
+            aigate.deployment = %target.deployment,
+            error.type = Empty,
+        );
+        let attempt = self.inner.call(call).instrument(span.clone());
+        Box::pin(async move {
+            let outcome = attempt.await;
+            let elapsed = begun.elapsed();
+            trail.record(&target, elapsed, outcome.as_ref().err());
+            match outcome {
+                Ok(answer) => {
+                    metrics.answered(elapsed, T::STREAMED);
+                    Ok(T::tend(answer, Meter(metrics)))
+                }
+                Err(error) => {
+                    metrics.failed(elapsed, error.kind().as_str());
+                    span.record("error.type", error.kind().as_str()).record("otel.status_code", "ERROR");
+                    Err(error.with_target(&target))
+                }
+            }
+        })
+    }
+}

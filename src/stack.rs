@@ -1,0 +1,104 @@
+//! The whole stack of policies, on one screen.
+//!
+//! call:    observe > deadline > failover > candidates
+//! attempt: retry > observe > breaker > concurrency > timeout > provider
+
+use std::{collections::HashMap, sync::Arc};
+
+use aigate_contract::{Chat, ChatStream, Embed, Task};
+
+use crate::{
+    config::{DeploymentPlan, ModelPlan, Plan, document::TaskName},
+    metrics::{DeploymentMetrics, Metrics},
+    policy::{
+        Route,
+        breaker::Breaker,
+        concurrency::Concurrency,
+        deadline::Deadline,
+        failover::{Candidate, Failover},
+        observe::{ObserveAttempt, ObserveCall},
+        retry::Retry,
+        timeout::Timeout,
+    },
+    state::State,
+};
+
+/// Every model's routes.
+#[derive(Debug)]
+pub struct Routes(HashMap<Arc<str>, ModelRoutes>);
+
+/// The routes of one model: by its task.
+#[derive(Clone, Debug)]
+pub enum ModelRoutes {
+    /// Chat, whole and streamed.
+    Chat {
+        /// Whole answers.
+        whole: Route<Chat>,
+        /// Streams.
+        stream: Route<ChatStream>,
+    },
+    /// Embeddings.
+    Embed(Route<Embed>),
+}
+
+impl Routes {
+    /// Builds the routes of a plan upon what outlives it.
+    pub fn build(plan: &Plan, state: &State, metrics: &Arc<Metrics>) -> Self {
+        let log = plan.log.calls;
+        let routes = plan.models.iter().map(|model| {
+            let routes = match model.task {
+                TaskName::Chat => ModelRoutes::Chat {
+                    whole: route(model, state, metrics, log),
+                    stream: route(model, state, metrics, log),
+                },
+                TaskName::Embed => ModelRoutes::Embed(route(model, state, metrics, log)),
+            };
+            (Arc::clone(&model.name), routes)
+        });
+        Self(routes.collect())
+    }
+
+    /// The routes of a model.
+    pub fn get(&self, model: &str) -> Option<&ModelRoutes> {
+        self.0.get(model)
+    }
+
+    /// The models' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|name| &**name)
+    }
+}
+
+/// What a call passes through.
+fn route<T: Task>(model: &ModelPlan, state: &State, metrics: &Arc<Metrics>, log: bool) -> Route<T> {
+    let candidates = model.deployments.iter().filter_map(|deployment| candidate(model, deployment, state, metrics));
+    let service = Failover::new(Arc::clone(&model.name), model.strategy, candidates.collect());
+    // Above failover: the deadline bounds all attempts together.
+    let service = Deadline::new(service, model.timeouts.deadline);
+    // Above everything: a refusal by any policy is seen.
+    Route::new(ObserveCall::new(service, &model.name, T::NAME, metrics, log))
+}
+
+/// What an attempt at one deployment passes through. `None` when its provider cannot do the task, which the config's
+/// check has ruled out.
+fn candidate<T: Task>(
+    model: &ModelPlan,
+    deployment: &DeploymentPlan,
+    state: &State,
+    metrics: &Arc<Metrics>,
+) -> Option<Candidate<T>> {
+    let (target, system) = (&deployment.target, deployment.description.system);
+    let endpoint = T::offer(&deployment.offers)?.clone();
+    // One attempt's time; the call's deadline bounds their sum.
+    let service = Timeout::new(endpoint, model.timeouts);
+    // Refuses, never waits. Beneath the breaker, which does not count its refusals.
+    let service = Concurrency::new(service, state.places(deployment));
+    // Counts the provider's failures only.
+    let service = Breaker::new(service, state.circuit(deployment));
+    // Above the breaker: a refusal by an open circuit is an attempt that the caller can read about.
+    let metrics = DeploymentMetrics::new(metrics, T::OPERATION, system, &target.model, &target.deployment);
+    let service = ObserveAttempt::new(service, metrics, system);
+    // Each try passes everything beneath.
+    let service = Retry::new(service, model.retry, state.budget(deployment, &model.retry));
+    Some(Candidate { target: Arc::clone(target), weight: deployment.weight, route: Route::new(service) })
+}
