@@ -34,7 +34,8 @@ pub fn format_hash(hash: &[u8; 32]) -> String {
 /// # Errors
 /// A message for the operator.
 pub fn parse_hash(text: &str) -> Result<[u8; 32], String> {
-    let wrong = || "not a hash: expected `sha256:` and 64 hexadecimal digits, as `aigate key new` prints".to_owned();
+    let wrong =
+        || "not a hash: expected `sha256:` and 64 hexadecimal digits, as `aigate key new` prints".to_owned();
     let digits = text.strip_prefix("sha256:").ok_or_else(wrong)?;
     if digits.len() != 64 || !digits.is_ascii() {
         return Err(wrong());

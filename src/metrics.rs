@@ -163,7 +163,8 @@ impl Metrics {
     pub fn new(config_version: &Arc<str>) -> Self {
         let mut registry = Registry::default();
         let info = Family::<InfoLabels, Gauge>::default();
-        let labels = InfoLabels { version: env!("CARGO_PKG_VERSION"), config: Word(Arc::clone(config_version)) };
+        let labels =
+            InfoLabels { version: env!("CARGO_PKG_VERSION"), config: Word(Arc::clone(config_version)) };
         info.get_or_create(&labels).set(1);
         registry.register("aigate_info", "The running version and the version of its configuration", info);
         let metrics = Self {
@@ -213,7 +214,11 @@ impl Metrics {
             self.usage_absent.clone(),
         );
         registry.register("aigate_circuit", "Circuits: 0 closed, 1 half open, 2 open", self.circuit.clone());
-        registry.register("aigate_refused", "Requests refused before a model was called", self.refused.clone());
+        registry.register(
+            "aigate_refused",
+            "Requests refused before a model was called",
+            self.refused.clone(),
+        );
         registry.register(
             "aigate_log_lines_dropped",
             "Log lines lost because the log could not keep up",
@@ -245,7 +250,13 @@ pub struct DeploymentMetrics {
 
 impl DeploymentMetrics {
     /// Handles for attempts at `deployment`.
-    pub fn new(metrics: &Arc<Metrics>, operation: &'static str, system: &'static str, model: &Arc<str>, deployment: &Arc<str>) -> Self {
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        operation: &'static str,
+        system: &'static str,
+        model: &Arc<str>,
+        deployment: &Arc<str>,
+    ) -> Self {
         let labels = AttemptLabels {
             gen_ai_operation_name: operation,
             gen_ai_provider_name: system,
@@ -311,7 +322,10 @@ impl DeploymentMetrics {
             ("reasoning", usage.reasoning),
         ] {
             if let Some(count) = count.filter(|count| *count > 0) {
-                self.metrics.usage.get_or_create(&UsageLabels { deployment: deployment(), unit }).inc_by(count);
+                self.metrics
+                    .usage
+                    .get_or_create(&UsageLabels { deployment: deployment(), unit })
+                    .inc_by(count);
             }
         }
     }

@@ -28,7 +28,11 @@ pub trait Upstream<T: Task>:
 }
 
 impl<T: Task, S> Upstream<T> for S where
-    S: Service<Call<T>, Response = T::Response, Error = Error, Future: Future + Send> + Clone + Send + Sync + 'static
+    S: Service<Call<T>, Response = T::Response, Error = Error, Future: Future + Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
 {
 }
 

@@ -41,7 +41,8 @@ impl Running {
             max_connections: plan.server.max_connections,
             grace: plan.server.shutdown_grace,
         };
-        let callers = tokio::spawn(server::serve(listener, callers(Arc::clone(&gateway)), bounds, stopped.clone()));
+        let callers =
+            tokio::spawn(server::serve(listener, callers(Arc::clone(&gateway)), bounds, stopped.clone()));
         // Health and metrics are served until the very end.
         let operators = server::Bounds { max_connections: 256, grace: Duration::ZERO, ..bounds };
         let (never, forever) = watch::channel(false);

@@ -71,7 +71,8 @@ impl Routes {
 
 /// What a call passes through.
 fn route<T: Task>(model: &ModelPlan, state: &State, metrics: &Arc<Metrics>, log: bool) -> Route<T> {
-    let candidates = model.deployments.iter().filter_map(|deployment| candidate(model, deployment, state, metrics));
+    let candidates =
+        model.deployments.iter().filter_map(|deployment| candidate(model, deployment, state, metrics));
     let service = Failover::new(Arc::clone(&model.name), model.strategy, candidates.collect());
     // Above failover: the deadline bounds all attempts together.
     let service = Deadline::new(service, model.timeouts.deadline);

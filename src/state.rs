@@ -30,7 +30,11 @@ pub struct State {
 /// Things by deployment and settings.
 type Kept<V> = Mutex<HashMap<(Arc<str>, String), Arc<V>>>;
 
-fn keep<K: Eq + Hash + Clone, V>(kept: &Mutex<HashMap<K, Arc<V>>>, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+fn keep<K: Eq + Hash + Clone, V>(
+    kept: &Mutex<HashMap<K, Arc<V>>>,
+    key: K,
+    make: impl FnOnce() -> V,
+) -> Arc<V> {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(kept.entry(key).or_insert_with(|| Arc::new(make())))
 }

@@ -9,8 +9,7 @@ use opentelemetry_otlp::{WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource, runtime,
     trace::{
-        BatchConfigBuilder, Sampler, SdkTracerProvider,
-        span_processor_with_async_runtime::BatchSpanProcessor,
+        BatchConfigBuilder, Sampler, SdkTracerProvider, span_processor_with_async_runtime::BatchSpanProcessor,
     },
 };
 use tracing::Span;
@@ -91,7 +90,9 @@ fn provider(endpoint: &str, telemetry: &Telemetry) -> Result<SdkTracerProvider, 
     let batch = BatchConfigBuilder::default().with_scheduled_delay(Duration::from_secs(1)).build();
     let processor = BatchSpanProcessor::builder(exporter, runtime::Tokio).with_batch_config(batch).build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(telemetry.sample_ratio)));
-    opentelemetry::global::set_text_map_propagator(opentelemetry_sdk::propagation::TraceContextPropagator::new());
+    opentelemetry::global::set_text_map_propagator(
+        opentelemetry_sdk::propagation::TraceContextPropagator::new(),
+    );
     Ok(SdkTracerProvider::builder()
         .with_span_processor(processor)
         .with_sampler(sampler)
@@ -133,7 +134,8 @@ pub fn call_span(operation: &'static str, trail: &Trail) -> Span {
         && let Some(traceparent) = &trail.traceparent
     {
         let carrier = std::collections::HashMap::from([("traceparent".to_owned(), traceparent.clone())]);
-        let parent = opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&carrier));
+        let parent =
+            opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&carrier));
         // Fails only for a span that has begun already.
         let _ = span.set_parent(parent);
     }

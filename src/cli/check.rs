@@ -46,12 +46,20 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
         count => writeln!(out, "    keys         one of {count}")?,
     }
     writeln!(out, "    observe      metrics{}", if plan.log.calls { ", one log line" } else { "" })?;
-    writeln!(out, "    deadline     {} for everything below, a stream's end included", time(timeouts.deadline))?;
+    writeln!(
+        out,
+        "    deadline     {} for everything below, a stream's end included",
+        time(timeouts.deadline)
+    )?;
     writeln!(out, "    failover     {} deployments, {strategy}", model.deployments.len())?;
     for (index, deployment) in model.deployments.iter().enumerate() {
         let (target, provider, breaker) = (&deployment.target, &deployment.description, &deployment.breaker);
         writeln!(out, "\n  {}. {}", index + 1, target.deployment)?;
-        writeln!(out, "    provider     {} at {}, {}", provider.system, provider.endpoint, provider.credentials)?;
+        writeln!(
+            out,
+            "    provider     {} at {}, {}",
+            provider.system, provider.endpoint, provider.credentials
+        )?;
         if model.strategy == Strategy::Weighted {
             writeln!(out, "    weight       {}", deployment.weight)?;
         }

@@ -39,5 +39,9 @@ async fn run(arguments: &Arguments, show: &show::Show) -> Result<(), String> {
         wait_for_signal().await?;
     }
     stage.clear().await;
-    if tally.surprises == 0 { Ok(()) } else { Err(format!("{} calls did not go as the demo promises", tally.surprises)) }
+    if tally.surprises == 0 {
+        Ok(())
+    } else {
+        Err(format!("{} calls did not go as the demo promises", tally.surprises))
+    }
 }

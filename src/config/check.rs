@@ -14,7 +14,9 @@ use aigate_contract::{
 use aigate_transport::Fetcher;
 
 use super::{
-    document::{Breaker, Deployment, Document, Model, Operations, Retry, Server, Strategy, TaskName, Timeouts},
+    document::{
+        Breaker, Deployment, Document, Model, Operations, Retry, Server, Strategy, TaskName, Timeouts,
+    },
     load::{Loaded, join},
     plan::{BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, RetryPlan, ServerPlan, TimeoutPlan},
     suggest::hint,
@@ -57,10 +59,13 @@ pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
         providers: &built,
         provider_names: &provider_names,
     };
-    let models =
-        models.into_iter().filter_map(|(name, model)| base.model(&name, model, &mut faults)).collect::<Vec<_>>();
+    let models = models
+        .into_iter()
+        .filter_map(|(name, model)| base.model(&name, model, &mut faults))
+        .collect::<Vec<_>>();
     if models.is_empty() && faults.0.is_empty() {
-        faults.add::<()>(&["models"], "there is no model: callers have nothing to name; add a `[models.NAME]`");
+        faults
+            .add::<()>(&["models"], "there is no model: callers have nothing to name; add a `[models.NAME]`");
     }
     if !faults.0.is_empty() {
         return Err(faults.0);
@@ -183,10 +188,13 @@ struct Defaults<'a> {
 impl Defaults<'_> {
     fn model(&self, name: &str, model: Model, faults: &mut Faults) -> Option<ModelPlan> {
         let before = faults.0.len();
-        let at = |key: &'static str| ["models".to_owned(), name.to_owned(), key.to_owned()];
+        let at = |table| At { model: name, table };
         let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '?' | '#' | '%');
         if name.is_empty() || name.len() > 128 || !name.chars().all(plain) {
-            faults.add::<()>(&["models", name], "a model's name is 1 to 128 visible ASCII characters without \" \\ ? # %");
+            faults.add::<()>(
+                &["models", name],
+                "a model's name is 1 to 128 visible ASCII characters without \" \\ ? # %",
+            );
         }
         if model.deployments.is_empty() {
             faults.add::<()>(&["models", name, "deployments"], "there must be at least one deployment");
@@ -199,7 +207,7 @@ impl Defaults<'_> {
         for (index, deployment) in model.deployments.iter().enumerate() {
             let place = index.to_string();
             let path = ["models", name, "deployments", &place];
-            let Some(plan) = self.deployment(&model, deployment, breaker?, &path, faults) else { continue };
+            let Some(plan) = self.deployment(&model, deployment, breaker, &path, faults) else { continue };
             if !seen.insert(Arc::clone(&plan.target.deployment)) {
                 faults.add::<()>(&path, format!("`{}` stands twice in this model", plan.target.deployment));
             }
@@ -225,7 +233,7 @@ impl Defaults<'_> {
         &self,
         model: &Model,
         deployment: &Deployment,
-        breaker: BreakerPlan,
+        breaker: Option<BreakerPlan>,
         path: &[&str],
         faults: &mut Faults,
     ) -> Option<DeploymentPlan> {
@@ -239,8 +247,11 @@ impl Defaults<'_> {
         let Some(provider) = self.providers.get(&deployment.provider) else {
             if !self.provider_names.contains(&deployment.provider) {
                 let known = self.provider_names.iter().map(String::as_str);
-                let message =
-                    format!("no provider is called `{}`{}", deployment.provider, hint(&deployment.provider, known));
+                let message = format!(
+                    "no provider is called `{}`{}",
+                    deployment.provider,
+                    hint(&deployment.provider, known)
+                );
                 faults.add::<()>(&at("provider"), message);
             }
             return None;
@@ -270,67 +281,103 @@ impl Defaults<'_> {
             description,
             weight: deployment.weight.unwrap_or(1),
             concurrency: deployment.concurrency,
-            breaker,
+            breaker: breaker?,
         })
     }
 
-    fn timeouts(&self, own: &Timeouts, path: &[String], faults: &mut Faults) -> Option<TimeoutPlan> {
-        let mut pick = |key: &str, own: Option<Interval>, base: Option<Interval>| {
-            interval(key, own, base, Duration::from_millis(1), path, faults)
-        };
-        let deadline = pick("deadline", own.deadline, self.timeouts.deadline);
-        let attempt = pick("attempt", own.attempt, self.timeouts.attempt);
-        let first_chunk = pick("first_chunk", own.first_chunk, self.timeouts.first_chunk);
-        let idle = pick("idle", own.idle, self.timeouts.idle);
+    fn timeouts(&self, own: &Timeouts, at: &At<'_>, faults: &mut Faults) -> Option<TimeoutPlan> {
+        let base = &self.timeouts;
+        let deadline = at.interval("deadline", own.deadline, base.deadline, faults);
+        let attempt = at.interval("attempt", own.attempt, base.attempt, faults);
+        let first_chunk = at.interval("first_chunk", own.first_chunk, base.first_chunk, faults);
+        let idle = at.interval("idle", own.idle, base.idle, faults);
         Some(TimeoutPlan { deadline: deadline?, attempt: attempt?, first_chunk: first_chunk?, idle: idle? })
     }
 
-    fn retry(&self, own: &Retry, path: &[String], faults: &mut Faults) -> Option<RetryPlan> {
-        let base = interval("base", own.base, self.retry.base, Duration::from_millis(1), path, faults);
-        let max = interval("max", own.max, self.retry.max, Duration::from_millis(1), path, faults);
-        let max_retries = own.max_retries.or(self.retry.max_retries).unwrap_or(0);
-        let budget = own.budget.or(self.retry.budget).unwrap_or(0.0);
-        if max_retries > 10 {
-            faults.0.push(Fault::at(format!("{}.max_retries", join(path)), "must be between 0 and 10"));
-        }
-        if !(0.0..=1.0).contains(&budget) {
-            faults.0.push(Fault::at(format!("{}.budget", join(path)), "must be between 0 and 1"));
-        }
-        Some(RetryPlan { max_retries, base: base?, max: max?, budget })
+    fn retry(&self, own: &Retry, at: &At<'_>, faults: &mut Faults) -> Option<RetryPlan> {
+        let (first, max) = (
+            at.interval("base", own.base, self.retry.base, faults),
+            at.interval("max", own.max, self.retry.max, faults),
+        );
+        let share = |budget: &f32| (0.0..=1.0).contains(budget);
+        let max_retries = at.within(
+            "max_retries",
+            own.max_retries,
+            self.retry.max_retries,
+            |count| *count <= 10,
+            "between 0 and 10",
+            faults,
+        );
+        let budget = at.within("budget", own.budget, self.retry.budget, share, "between 0 and 1", faults);
+        Some(RetryPlan { max_retries: max_retries?, base: first?, max: max?, budget: budget? })
     }
 
-    fn breaker(&self, own: &Breaker, path: &[String], faults: &mut Faults) -> Option<BreakerPlan> {
-        let open = interval("open", own.open, self.breaker.open, Duration::from_millis(1), path, faults);
-        let max_open = interval("max_open", own.max_open, self.breaker.max_open, Duration::from_millis(1), path, faults);
-        let failures = own.failures.or(self.breaker.failures).unwrap_or(0);
-        let failure_ratio = own.failure_ratio.or(self.breaker.failure_ratio).unwrap_or(0.0);
-        if failures == 0 {
-            faults.0.push(Fault::at(format!("{}.failures", join(path)), "must be at least 1"));
-        }
-        if !(failure_ratio > 0.0 && failure_ratio <= 1.0) {
-            faults.0.push(Fault::at(format!("{}.failure_ratio", join(path)), "must be above 0 and at most 1"));
-        }
-        Some(BreakerPlan { failures, failure_ratio, open: open?, max_open: max_open? })
+    fn breaker(&self, own: &Breaker, at: &At<'_>, faults: &mut Faults) -> Option<BreakerPlan> {
+        let base = &self.breaker;
+        let open = at.interval("open", own.open, base.open, faults);
+        let max_open = at.interval("max_open", own.max_open, base.max_open, faults);
+        let some = |count: &u32| *count > 0;
+        let failures = at.within("failures", own.failures, base.failures, some, "at least 1", faults);
+        let share = |ratio: &f32| *ratio > 0.0 && *ratio <= 1.0;
+        let failure_ratio = at.within(
+            "failure_ratio",
+            own.failure_ratio,
+            base.failure_ratio,
+            share,
+            "above 0 and at most 1",
+            faults,
+        );
+        Some(BreakerPlan {
+            failures: failures?,
+            failure_ratio: failure_ratio?,
+            open: open?,
+            max_open: max_open?,
+        })
     }
 }
 
-fn interval(
-    key: &str,
-    own: Option<Interval>,
-    base: Option<Interval>,
-    least: Duration,
-    path: &[String],
-    faults: &mut Faults,
-) -> Option<Duration> {
-    match own.or(base) {
-        Some(interval) if interval.0 >= least => Some(interval.0),
-        Some(_) => {
-            faults.0.push(Fault::at(format!("{}.{key}", join(path)), "must be longer than zero"));
-            None
+/// Where a policy's settings stand: with a model, or among the defaults.
+struct At<'a> {
+    model: &'a str,
+    table: &'static str,
+}
+
+impl At<'_> {
+    /// The value that counts, if it is right. A wrong one is told where it stands; a default once, not for each model.
+    fn within<V: Copy>(
+        &self,
+        key: &str,
+        own: Option<V>,
+        base: Option<V>,
+        right: impl Fn(&V) -> bool,
+        wanted: &str,
+        faults: &mut Faults,
+    ) -> Option<V> {
+        let value = own.or(base);
+        if let Some(value) = value.filter(right) {
+            return Some(value);
         }
-        None => {
-            faults.0.push(Fault::at(format!("{}.{key}", join(path)), "is not set, nor is its default"));
-            None
+        let path = match own {
+            Some(_) => vec!["models", self.model, self.table, key],
+            None => vec!["defaults", self.table, key],
+        };
+        let message = if value.is_some() { format!("must be {wanted}") } else { "is not set".to_owned() };
+        let path: Vec<String> = path.into_iter().map(str::to_owned).collect();
+        let fault = Fault::at(join(&path), message);
+        if !faults.0.contains(&fault) {
+            faults.0.push(fault);
         }
+        None
+    }
+
+    fn interval(
+        &self,
+        key: &str,
+        own: Option<Interval>,
+        base: Option<Interval>,
+        faults: &mut Faults,
+    ) -> Option<Duration> {
+        let some = |interval: &Interval| !interval.0.is_zero();
+        self.within(key, own, base, some, "longer than zero", faults).map(|interval| interval.0)
     }
 }

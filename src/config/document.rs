@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use aigate_contract::{
-    OnUnsupported,
-    settings::Interval,
-};
+use aigate_contract::{OnUnsupported, settings::Interval};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -251,4 +248,3 @@ pub struct Breaker {
     #[serde(default)]
     pub max_open: Option<Interval>,
 }
-

@@ -4,7 +4,11 @@ use aigate_contract::settings::Fault;
 use serde_json::Value;
 
 /// Fills in every variable. A variable that is not set and has no default is a fault; `$${` is a plain `${`.
-pub(super) fn interpolate(value: &mut Value, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<Fault>) {
+pub(super) fn interpolate(
+    value: &mut Value,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Vec<Fault>,
+) {
     walk(value, "", lookup, faults);
 }
 
@@ -41,7 +45,9 @@ fn fill(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, S
         }
         out.push_str(&rest[..start]);
         let inner = &rest[start + 2..];
-        let end = inner.find('}').ok_or_else(|| "`${` without its `}` (write `$${` for a plain `${`)".to_owned())?;
+        let end = inner
+            .find('}')
+            .ok_or_else(|| "`${` without its `}` (write `$${` for a plain `${`)".to_owned())?;
         let (name, default) = match inner[..end].split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (&inner[..end], None),

@@ -68,7 +68,7 @@ fn merge(source: &Source) -> Result<Value, Fault> {
         .add_source(variables)
         .build()
         .and_then(config::Config::try_deserialize)
-        .map_err(|error| Fault::at("", error.to_string()))
+        .map_err(|error| Fault::at("", error.to_string().trim_end()))
 }
 
 fn fingerprint(tree: &Value) -> String {
@@ -136,20 +136,48 @@ impl Reader<'_> {
                 items.into_iter().filter_map(one).collect()
             }
             Some(_) => {
-                self.faults.push(Fault::at(name, "must be a table of named entries, such as `[models.assistant]`"));
+                self.faults
+                    .push(Fault::at(name, "must be a table of named entries, such as `[models.assistant]`"));
                 BTreeMap::new()
             }
         }
     }
 
-    /// Any value, with its unknown keys and its first wrong one.
+    /// Any value, with its unknown keys and its wrong ones: each wrong one is told, taken out, and the rest is read again.
     fn value<T: DeserializeOwned>(&mut self, path: &[String], value: Value) -> Option<T> {
-        let mut unknown = Vec::new();
-        let mut track = serde_path_to_error::Track::new();
-        let result = {
-            let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
-            serde_ignored::deserialize(tracked, |ignored| unknown.push(steps(&ignored)))
-        };
+        let mut value = value;
+        let mut removed: Vec<String> = Vec::new();
+        loop {
+            let mut unknown = Vec::new();
+            let mut track = serde_path_to_error::Track::new();
+            let tracked = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
+            let error = match serde_ignored::deserialize(tracked, |ignored| unknown.push(steps(&ignored))) {
+                Ok(read) => {
+                    self.tell_unknown(path, unknown);
+                    return if removed.is_empty() { Some(read) } else { None };
+                }
+                Err(error) => error,
+            };
+            let wrong = track.path();
+            let message = error.to_string();
+            let missing_because_removed =
+                removed.iter().any(|key| message == format!("missing field `{key}`"));
+            if !missing_because_removed {
+                let inner = wrong.to_string();
+                let place = if inner == "." { join(path) } else { format!("{}.{inner}", join(path)) };
+                self.faults.push(Fault::at(place.replace(".[", "["), helpful(message)));
+            }
+            match take_out(&mut value, &wrong) {
+                Some(key) if removed.len() < MOST_FAULTS && !missing_because_removed => removed.push(key),
+                _ => {
+                    self.tell_unknown(path, unknown);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn tell_unknown(&mut self, path: &[String], unknown: Vec<Vec<String>>) {
         for inner in unknown {
             let mut place = path.to_vec();
             place.extend(inner);
@@ -157,17 +185,11 @@ impl Reader<'_> {
                 self.unknown(table, name);
             }
         }
-        result
-            .map_err(|error| {
-                let inner = track.path().to_string();
-                let place = if inner == "." { join(path) } else { format!("{}.{inner}", join(path)) };
-                self.faults.push(Fault::at(place.replace(".[", "["), error.to_string()));
-            })
-            .ok()
     }
 
     fn unknown(&mut self, table: &[String], name: &str) {
-        let names: Vec<String> = table.iter().filter(|step| step.parse::<usize>().is_err()).cloned().collect();
+        let names: Vec<String> =
+            table.iter().filter(|step| step.parse::<usize>().is_err()).cloned().collect();
         let known = schema::known_keys(&self.schema, &names);
         let mut path = table.to_vec();
         path.push(name.to_owned());
@@ -185,7 +207,8 @@ impl Reader<'_> {
             Some(Value::String(kind)) => kind,
             Some(_) => String::new(),
             None => {
-                let message = format!("missing key `kind`{}", hint("", kinds));
+                let kinds = kinds.map(|kind| format!("`{kind}`")).join(", ");
+                let message = format!("missing key `kind`: one of {kinds}");
                 self.faults.push(Fault::at(join(path), message));
                 return None;
             }
@@ -217,7 +240,8 @@ impl Reader<'_> {
         let list = match deployments {
             Some(Value::Array(list)) => list,
             Some(_) => {
-                self.faults.push(Fault::at(format!("{}.deployments", join(path)), "must be a list of tables"));
+                self.faults
+                    .push(Fault::at(format!("{}.deployments", join(path)), "must be a list of tables"));
                 return None;
             }
             None => return None,
@@ -228,7 +252,42 @@ impl Reader<'_> {
             place.extend(["deployments".to_owned(), index.to_string()]);
             read.extend(self.value::<Deployment>(&place, item));
         }
-        if self.faults.len() > before { None } else { model.map(|model| super::document::Model { deployments: read, ..model }) }
+        if self.faults.len() > before {
+            None
+        } else {
+            model.map(|model| super::document::Model { deployments: read, ..model })
+        }
+    }
+}
+
+/// The most wrong values that are told of one entry.
+const MOST_FAULTS: usize = 64;
+
+/// Removes what stands at `path`; its key, if it is a field of a table.
+fn take_out(value: &mut Value, path: &serde_path_to_error::Path) -> Option<String> {
+    use serde_path_to_error::Segment;
+    let segments: Vec<&Segment> = path.iter().collect();
+    let (last, parents) = segments.split_last()?;
+    let mut here = value;
+    for segment in parents {
+        here = match segment {
+            Segment::Map { key } => here.get_mut(key)?,
+            Segment::Seq { index } => here.get_mut(index)?,
+            Segment::Enum { .. } | Segment::Unknown => return None,
+        };
+    }
+    match last {
+        Segment::Map { key } => here.as_object_mut()?.remove(key).map(|_| key.clone()),
+        Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+    }
+}
+
+/// What would be right, where the library only says what is wrong.
+fn helpful(message: String) -> String {
+    if message == "invalid socket address syntax" {
+        "not an address and a port, such as 127.0.0.1:8080".to_owned()
+    } else {
+        message
     }
 }
 
@@ -238,7 +297,9 @@ fn steps(path: &serde_ignored::Path<'_>) -> Vec<String> {
         Path::Root => Vec::new(),
         Path::Seq { parent, index } => with(steps(parent), index.to_string()),
         Path::Map { parent, key } => with(steps(parent), key.clone()),
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => steps(parent),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            steps(parent)
+        }
     }
 }
 

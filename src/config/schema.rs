@@ -55,5 +55,7 @@ fn resolve<'a>(root: &'a Value, node: &'a Value) -> Vec<&'a Value> {
 }
 
 fn children<'a>(node: &'a Value, step: &str) -> Option<&'a Value> {
-    node.get("properties").and_then(|properties| properties.get(step)).or_else(|| node.get("additionalProperties"))
+    node.get("properties")
+        .and_then(|properties| properties.get(step))
+        .or_else(|| node.get("additionalProperties"))
 }

@@ -84,7 +84,10 @@ pub(super) fn unknown_model(gateway: &Gateway, name: &str) -> Refusal {
     let near = gateway.nearest(&shown);
     let hint = match near.as_slice() {
         [] => "see GET /v1/models for those there are".to_owned(),
-        near => format!("did you mean {}?", near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")),
+        near => format!(
+            "did you mean {}?",
+            near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+        ),
     };
     let message = format!("there is no model `{shown}`: {hint}");
     Refusal::new(StatusCode::NOT_FOUND, message).code("model_not_found").param("model")

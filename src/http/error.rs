@@ -115,7 +115,8 @@ impl Refusal {
             let headers = response.headers_mut();
             // Whole seconds, rounded up; the SDKs prefer the milliseconds.
             let seconds = wait.as_millis().div_ceil(1000);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+            headers
+                .insert(header::RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
             let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
         }
@@ -163,14 +164,17 @@ impl From<Error> for Refusal {
         };
         let comes_back = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let message = match error.target() {
-            Some(target) if error.attempts().is_empty() => format!("{}: {}", target.deployment, error.message()),
+            Some(target) if error.attempts().is_empty() => {
+                format!("{}: {}", target.deployment, error.message())
+            }
             _ => error.message().to_owned(),
         };
         Self {
             param: error.param().map(str::to_owned),
             retry_after: comes_back.then(|| error.retry_after().unwrap_or(COME_BACK)),
             attempts: error.attempts().to_vec(),
-            ..Self::new(status, message).code(error.code().filter(|_| kind == ErrorKind::Invalid).unwrap_or(code))
+            ..Self::new(status, message)
+                .code(error.code().filter(|_| kind == ErrorKind::Invalid).unwrap_or(code))
         }
     }
 }
@@ -178,7 +182,8 @@ impl From<Error> for Refusal {
 /// 429 when every deployment only asks for patience, else 503.
 fn exhausted(attempts: &[AttemptRecord]) -> (StatusCode, &'static str) {
     let kinds = || attempts.iter().filter_map(|attempt| attempt.failure.as_ref()).map(|failure| failure.kind);
-    let patience = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::CircuitOpen);
+    let patience =
+        |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::CircuitOpen);
     let throttled = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded);
     if kinds().all(patience) && kinds().any(throttled) {
         (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")

@@ -13,17 +13,21 @@ use crate::gateway::Gateway;
 pub(super) async fn read_json(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     check_type(headers)?;
     let too_large = || {
-        let message = format!("the body is larger than {} bytes, the limit of this gateway", gateway.max_body);
+        let message =
+            format!("the body is larger than {} bytes, the limit of this gateway", gateway.max_body);
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message).code("request_too_large")
     };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > gateway.max_body as u64) {
         return Err(too_large());
     }
     match timeout(gateway.body_timeout, Limited::new(body, gateway.max_body).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body broke off").code("incomplete_body")),
+        Ok(Err(_)) => {
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "the body broke off").code("incomplete_body"))
+        }
         Err(_) => {
             let limit = humantime::format_duration(gateway.body_timeout);
             let message = format!("the body did not arrive within {limit}");
@@ -36,7 +40,9 @@ fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = text.split(';').next().unwrap_or_default().trim();
     let json = kind.eq_ignore_ascii_case("application/json")
-        || (kind.len() > 17 && kind.to_ascii_lowercase().starts_with("application/") && kind.ends_with("+json"));
+        || (kind.len() > 17
+            && kind.to_ascii_lowercase().starts_with("application/")
+            && kind.ends_with("+json"));
     if json && headers.get(header::CONTENT_ENCODING).is_none_or(|value| value == "identity") {
         return Ok(());
     }

@@ -31,7 +31,12 @@ const MAX_HEADERS: usize = 100;
 
 /// Serves `router` until `stop` says so, then waits for running requests, within bounds. Returns whether all of them
 /// ended by themselves.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stop: watch::Receiver<bool>) -> bool {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    mut stop: watch::Receiver<bool>,
+) -> bool {
     let places = Arc::new(Semaphore::new(bounds.max_connections.min(Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
     let builder = connection_builder(bounds);

@@ -13,7 +13,7 @@ use std::{
 use aigate_contract::{Call, End, Error, ErrorKind, Result, Task, Tend};
 use tower::Service;
 
-pub use self::circuit::{Circuit, Standing, Verdict};
+pub use self::circuit::{Circuit, Refusal, Standing, Verdict};
 use super::{Answer, Upstream};
 
 /// Lets calls through to a deployment, or refuses them while its circuit is open.
@@ -57,10 +57,8 @@ struct Watch(Arc<Circuit>);
 
 impl Tend for Watch {
     fn end(self, end: End<'_>) {
-        if let End::Failed(error) = end
-            && error.kind().blames_provider()
-        {
-            self.0.tell(Verdict::Failure(error.retry_after()), false);
+        if let End::Failed(error) = end {
+            self.0.tell(verdict(error), false);
         }
     }
 }
@@ -77,11 +75,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Breaker<S> {
     fn call(&mut self, call: Call<T>) -> Answer<T> {
         let probe = match self.circuit.ask() {
             Ok(probe) => probe,
-            Err(wait) => {
-                let message = format!("the circuit is open for another {} ms", wait.as_millis());
-                let error = Error::new(ErrorKind::CircuitOpen, message).with_retry_after(wait);
-                return Box::pin(std::future::ready(Err(error)));
-            }
+            Err(refusal) => return Box::pin(std::future::ready(Err(refused(refusal)))),
         };
         let circuit = Arc::clone(&self.circuit);
         let mut passage = Passage { circuit, probe, told: false };
@@ -94,16 +88,35 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Breaker<S> {
                     Ok(if T::STREAMED { T::tend(answer, Watch(circuit)) } else { answer })
                 }
                 Err(error) => {
-                    passage.tell(if error.kind().blames_provider() {
-                        Verdict::Failure(error.retry_after())
-                    } else {
-                        Verdict::Unknown
-                    });
+                    passage.tell(verdict(&error));
                     Err(error)
                 }
             }
         })
     }
+}
+
+/// What a failure says about the deployment.
+fn verdict(error: &Error) -> Verdict {
+    match error.kind() {
+        ErrorKind::Throttled => Verdict::Throttled(error.retry_after()),
+        kind if kind.blames_provider() => Verdict::Failure(error.retry_after()),
+        _ => Verdict::Unknown,
+    }
+}
+
+/// A deployment that asked for patience is still throttled, whoever says so; one that failed is left alone.
+fn refused(Refusal { wait, throttled }: Refusal) -> Error {
+    let millis = wait.as_millis();
+    let (kind, message) = if throttled {
+        (
+            ErrorKind::Throttled,
+            format!("the provider asked for patience: it is left alone for another {millis} ms"),
+        )
+    } else {
+        (ErrorKind::CircuitOpen, format!("the circuit is open for another {millis} ms"))
+    };
+    Error::new(kind, message).with_retry_after(wait)
 }
 
 #[cfg(test)]
@@ -129,7 +142,10 @@ mod tests {
             assert_eq!(service.call(call::<Chat>()).await.unwrap_err().kind(), ErrorKind::Unavailable);
         }
         let refused = service.call(call::<Chat>()).await.unwrap_err();
-        assert_eq!((refused.kind(), refused.retry_after()), (ErrorKind::CircuitOpen, Some(Duration::from_secs(5))));
+        assert_eq!(
+            (refused.kind(), refused.retry_after()),
+            (ErrorKind::CircuitOpen, Some(Duration::from_secs(5)))
+        );
         assert_eq!(upstream.calls(), 5);
 
         tokio::time::advance(Duration::from_secs(5)).await;
@@ -138,7 +154,10 @@ mod tests {
         assert_eq!(service.call(call::<Chat>()).await.unwrap_err().kind(), ErrorKind::CircuitOpen);
         drop(probe);
         let mut healed = Breaker::new(Script::<Chat>::ok(), circuit);
-        assert!(healed.call(call::<Chat>()).await.is_ok(), "a probe whose caller left makes room for the next");
+        assert!(
+            healed.call(call::<Chat>()).await.is_ok(),
+            "a probe whose caller left makes room for the next"
+        );
     }
 
     #[tokio::test]
@@ -153,10 +172,8 @@ mod tests {
     async fn streams_that_break_after_their_first_chunk_count_as_failures() {
         let circuit = Arc::new(Circuit::new(plan().breaker));
         for _ in 0..40 {
-            let broken = chunk_stream([Some(Duration::ZERO)]).chain(futures_util::stream::iter([Err(Error::new(
-                ErrorKind::Interrupted,
-                "cut",
-            ))]));
+            let broken = chunk_stream([Some(Duration::ZERO)])
+                .chain(futures_util::stream::iter([Err(Error::new(ErrorKind::Interrupted, "cut"))]));
             let mut service =
                 Breaker::new(Script::<ChatStream>::answers(Box::pin(broken)), Arc::clone(&circuit));
             let Ok(stream) = service.call(call::<ChatStream>()).await else { return };

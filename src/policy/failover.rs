@@ -171,7 +171,8 @@ mod tests {
     async fn the_caller_s_fault_and_a_filter_s_refusal_end_the_walk() {
         for kind in [ErrorKind::Invalid, ErrorKind::Filtered] {
             let second = Script::<Chat>::ok();
-            let mut service = failover(vec![candidate("a", 1, failing(kind)), candidate("b", 1, second.clone())]);
+            let mut service =
+                failover(vec![candidate("a", 1, failing(kind)), candidate("b", 1, second.clone())]);
             assert_eq!(service.call(call::<Chat>()).await.unwrap_err().kind(), kind);
             assert_eq!(second.calls(), 0);
         }
@@ -188,7 +189,10 @@ mod tests {
         let error = service.call(call::<Chat>()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Exhausted);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(4)));
-        assert_eq!(error.message(), "model `m`: no deployment answered; tried a/x: throttled (busy); b/x: throttled (busy)");
+        assert_eq!(
+            error.message(),
+            "model `m`: no deployment answered; tried a/x: throttled (busy); b/x: throttled (busy)"
+        );
     }
 
     #[tokio::test]

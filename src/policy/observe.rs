@@ -72,7 +72,8 @@ impl Record {
         let attempts = self.trail.attempts();
         let last = attempts.last();
         let usage = facts.and_then(|facts| facts.usage.as_ref());
-        let finish = facts.map(|facts| facts.finish.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(","));
+        let finish = facts
+            .map(|facts| facts.finish.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(","));
         let dropped = self.trail.dropped();
         let millis = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         tracing::info!(

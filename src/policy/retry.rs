@@ -122,7 +122,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn retry_after_is_obeyed_or_the_deployment_is_left() {
-        let throttled = |wait| move || Error::new(ErrorKind::Throttled, "x").with_retry_after(Duration::from_millis(wait));
+        let throttled = |wait| {
+            move || Error::new(ErrorKind::Throttled, "x").with_retry_after(Duration::from_millis(wait))
+        };
         let upstream = Script::<Chat>::fails(throttled(1500));
         let begun = Instant::now();
         let _ = retry(&upstream, 1).call(call::<Chat>()).await.unwrap_err();

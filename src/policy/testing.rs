@@ -50,7 +50,10 @@ impl<T: Task> Script<T> {
 impl Script<Chat> {
     pub(crate) fn ok() -> Self {
         Self::new(|| {
-            Box::pin(std::future::ready(Ok(ChatReply { json: Bytes::from_static(b"{}"), facts: Facts::default() })))
+            Box::pin(std::future::ready(Ok(ChatReply {
+                json: Bytes::from_static(b"{}"),
+                facts: Facts::default(),
+            })))
         })
     }
 }
@@ -134,7 +137,12 @@ pub(crate) struct TestPlan {
 pub(crate) fn plan() -> TestPlan {
     let seconds = Duration::from_secs;
     TestPlan {
-        timeouts: TimeoutPlan { deadline: seconds(60), attempt: seconds(10), first_chunk: seconds(10), idle: seconds(5) },
+        timeouts: TimeoutPlan {
+            deadline: seconds(60),
+            attempt: seconds(10),
+            first_chunk: seconds(10),
+            idle: seconds(5),
+        },
         retry: RetryPlan { max_retries: 1, base: Duration::from_millis(100), max: seconds(2), budget: 0.2 },
         breaker: BreakerPlan { failures: 5, failure_ratio: 0.5, open: seconds(5), max_open: seconds(60) },
     }

@@ -58,7 +58,9 @@ pub(crate) fn from_object(error: &Value, status: Option<StatusCode>) -> Error {
 fn kind_of_word(word: &str, message: &str) -> Option<ErrorKind> {
     Some(match word {
         "context_length_exceeded" | "string_above_max_length" | "request_too_large" => ErrorKind::TooLarge,
-        "content_filter" | "content_policy_violation" | "ResponsibleAIPolicyViolation" => ErrorKind::Filtered,
+        "content_filter" | "content_policy_violation" | "invalid_prompt" | "ResponsibleAIPolicyViolation" => {
+            ErrorKind::Filtered
+        }
         "unsupported_parameter" | "unsupported_value" | "OperationNotSupported" => ErrorKind::Unsupported,
         // The account has run out of money: waiting does not help, and it is the operator's to mend.
         "insufficient_quota" | "billing_hard_limit_reached" => ErrorKind::Denied,
@@ -66,7 +68,7 @@ fn kind_of_word(word: &str, message: &str) -> Option<ErrorKind> {
         "model_not_found" | "DeploymentNotFound" => ErrorKind::Missing,
         "rate_limit_exceeded" | "rate_limit_error" | "tokens" | "requests" => ErrorKind::Throttled,
         "server_error" | "overloaded_error" | "engine_overloaded" => ErrorKind::Unavailable,
-        "invalid_request_error" | "BadRequestError" | "invalid_prompt"
+        "invalid_request_error" | "BadRequestError"
             if message.contains("maximum context length") || message.contains("context window") =>
         {
             ErrorKind::TooLarge

@@ -57,7 +57,11 @@ Try it while the tour runs:
             Ok(text) => {
                 let who = call.deployment.split('/').next().unwrap_or_default();
                 let who = self.paint(colour(who), &format!("{who:<17}"));
-                let tries = if call.attempts > 1 { format!("  after {} attempts", call.attempts) } else { String::new() };
+                let tries = if call.attempts > 1 {
+                    format!("  after {} attempts", call.attempts)
+                } else {
+                    String::new()
+                };
                 format!("  call {:>2}  {form:<6}  {who} {millis:>5} ms  \"{text}\"{tries}\n", call.number)
             }
             Err(why) => {

@@ -21,16 +21,21 @@ impl Stage {
     pub(super) async fn set(port: u16) -> Result<Self, String> {
         let cloud = |kind, median, seed| {
             let latency = Latency { median: Duration::from_millis(median), sigma: 0.3 };
-            start(kind, Options { latency, chunk_delay: Duration::from_millis(8), seed, ..Options::default() })
+            start(
+                kind,
+                Options { latency, chunk_delay: Duration::from_millis(8), seed, ..Options::default() },
+            )
         };
         let failed = |error| format!("cannot start a simulated cloud: {error}");
         let azure = cloud(CloudKind::Azure, 60, 1).await.map_err(failed)?;
         let aws = cloud(CloudKind::Aws, 80, 2).await.map_err(failed)?;
         let google = cloud(CloudKind::Google, 100, 3).await.map_err(failed)?;
-        let credentials = write_credentials().map_err(|error| format!("cannot write a temporary file: {error}"))?;
+        let credentials =
+            write_credentials().map_err(|error| format!("cannot write a temporary file: {error}"))?;
         let config = config(port, &azure, &aws, &google, &credentials);
         let plan = plan(&Source::Text(config))?;
-        let running = Running::start(&plan).await.map_err(|why| format!("{why} (choose another with --port)"))?;
+        let running =
+            Running::start(&plan).await.map_err(|why| format!("{why} (choose another with --port)"))?;
         Ok(Self { azure, aws, google, running, credentials })
     }
 

@@ -57,7 +57,13 @@ fn acts() -> [Act; 6] {
             google: None,
             answers: true,
         },
-        Act { title: "every cloud is gone", azure: down.clone(), aws: down.clone(), google: down, answers: false },
+        Act {
+            title: "every cloud is gone",
+            azure: down.clone(),
+            aws: down.clone(),
+            google: down,
+            answers: false,
+        },
         Act { title: "they are back", azure: None, aws: None, google: None, answers: true },
     ]
 }
@@ -123,7 +129,12 @@ async fn call(client: &reqwest::Client, url: &str, number: usize, streamed: bool
         Err(error) => Err(error.to_string()),
         Ok(response) => {
             let header = |name: &str| {
-                response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+                response
+                    .headers()
+                    .get(name)
+                    .and_then(|value| value.to_str().ok())
+                    .unwrap_or_default()
+                    .to_owned()
             };
             deployment = header("x-aigate-deployment");
             attempts = header("x-aigate-attempts").parse().unwrap_or(0);
@@ -159,5 +170,9 @@ fn read(text: &str, streamed: bool, question: &str) -> Result<String, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         value.pointer("/choices/0/message/content").and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    if answer.ends_with(question) { Ok(answer) } else { Err(format!("not the answer to this call: {answer}")) }
+    if answer.ends_with(question) {
+        Ok(answer)
+    } else {
+        Err(format!("not the answer to this call: {answer}"))
+    }
 }

@@ -25,6 +25,8 @@ pub struct Circuit {
 struct State {
     /// Calls are refused before this moment.
     open_until: Option<Instant>,
+    /// Whether the provider last asked for patience, instead of failing.
+    throttled: bool,
     /// Whether the probe is under way.
     probing: bool,
     /// How often it opened since the last success of a probe.
@@ -44,8 +46,19 @@ pub enum Verdict {
     Success,
     /// It failed; when it says to come back later, it is left alone until then.
     Failure(Option<Duration>),
+    /// It asked for patience, and perhaps said for how long.
+    Throttled(Option<Duration>),
     /// Nothing was learned about it.
     Unknown,
+}
+
+/// Why no call goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// How long the circuit stays open.
+    pub wait: Duration,
+    /// Whether the provider last asked for patience, instead of failing.
+    pub throttled: bool,
 }
 
 /// How a circuit stands, for metrics.
@@ -62,8 +75,15 @@ pub enum Standing {
 impl Circuit {
     /// A closed circuit.
     pub fn new(plan: BreakerPlan) -> Self {
-        let state =
-            State { open_until: None, probing: false, openings: 0, in_a_row: 0, outcomes: 0, seen: 0 };
+        let state = State {
+            open_until: None,
+            throttled: false,
+            probing: false,
+            openings: 0,
+            in_a_row: 0,
+            outcomes: 0,
+            seen: 0,
+        };
         Self { plan, state: Mutex::new(state) }
     }
 
@@ -74,17 +94,17 @@ impl Circuit {
     /// May a call go through? `Ok(true)` makes it the probe.
     ///
     /// # Errors
-    /// How long the circuit stays open.
-    pub fn ask(&self) -> Result<bool, Duration> {
+    /// How long the circuit stays open, and why.
+    pub fn ask(&self) -> Result<bool, Refusal> {
         let mut state = self.state();
         let Some(until) = state.open_until else { return Ok(false) };
         let now = Instant::now();
         if now < until {
-            return Err(until - now);
+            return Err(Refusal { wait: until - now, throttled: state.throttled });
         }
         if state.probing {
             // The probe will tell soon; nothing better is known than the shortest opening.
-            return Err(self.plan.open);
+            return Err(Refusal { wait: self.plan.open, throttled: state.throttled });
         }
         state.probing = true;
         Ok(true)
@@ -110,7 +130,8 @@ impl Circuit {
                     state.note(0);
                 }
             }
-            Verdict::Failure(retry_after) => {
+            Verdict::Failure(retry_after) | Verdict::Throttled(retry_after) => {
+                state.throttled = matches!(verdict, Verdict::Throttled(_));
                 state.in_a_row = state.in_a_row.saturating_add(1);
                 state.note(1);
                 if let Some(wait) = retry_after {
@@ -170,6 +191,11 @@ mod tests {
 
     const FAILED: Verdict = Verdict::Failure(None);
 
+    /// For how many seconds calls are refused.
+    fn wait(circuit: &Circuit) -> Option<u64> {
+        circuit.ask().err().map(|refusal| refusal.wait.as_secs())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn failures_spread_among_successes_open_it_by_their_ratio() {
         let circuit = Circuit::new(plan().breaker);
@@ -188,7 +214,7 @@ mod tests {
         let circuit = Circuit::new(plan().breaker);
         (0..5).for_each(|_| circuit.tell(FAILED, false));
         for seconds in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(circuit.ask(), Err(Duration::from_secs(seconds)));
+            assert_eq!(wait(&circuit), Some(seconds));
             tokio::time::advance(Duration::from_secs(seconds)).await;
             assert_eq!(circuit.ask(), Ok(true));
             circuit.tell(FAILED, true);
@@ -197,18 +223,18 @@ mod tests {
         assert_eq!(circuit.ask(), Ok(true));
         circuit.tell(Verdict::Success, true);
         (0..5).for_each(|_| circuit.tell(FAILED, false));
-        assert_eq!(circuit.ask(), Err(Duration::from_secs(5)));
+        assert_eq!(wait(&circuit), Some(5));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_says_when_to_come_back_is_left_alone_until_then() {
         let circuit = Circuit::new(plan().breaker);
         circuit.tell(Verdict::Failure(Some(Duration::from_secs(17))), false);
-        assert_eq!(circuit.ask(), Err(Duration::from_secs(17)));
+        assert_eq!(wait(&circuit), Some(17));
         circuit.tell(Verdict::Failure(Some(Duration::from_secs(1))), false);
-        assert_eq!(circuit.ask(), Err(Duration::from_secs(17)), "never shortened");
+        assert_eq!(wait(&circuit), Some(17), "never shortened");
         circuit.tell(Verdict::Failure(Some(Duration::from_secs(9000))), false);
-        assert_eq!(circuit.ask(), Err(Duration::from_secs(60)), "within max_open");
+        assert_eq!(wait(&circuit), Some(60), "within max_open");
     }
 
     #[derive(Clone, Debug)]
@@ -245,7 +271,7 @@ mod tests {
                                 flying.push(probe);
                                 assert!(flying.iter().filter(|probe| **probe).count() <= 1);
                             }
-                            Err(wait) if circuit.standing() == Standing::Open => {
+                            Err(Refusal { wait, .. }) if circuit.standing() == Standing::Open => {
                                 let until = Instant::now() + wait;
                                 if let Some(before) = refused_until { assert!(until >= before); }
                                 refused_until = Some(until);

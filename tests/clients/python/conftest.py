@@ -26,6 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
     missing = gateway.missing_variables()
     if missing:
         raise pytest.UsageError(f"set {', '.join(missing)}: see the top of tests/clients/python/conftest.py")
+    try:
+        gateway.kinds()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

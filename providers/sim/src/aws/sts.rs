@@ -57,7 +57,12 @@ pub(super) fn answer(state: &State, ask: &Ask<'_>) -> Result<Whole> {
     }
     let sound = |letter: char| letter.is_ascii_alphanumeric() || "_+=,.@-".contains(letter);
     if !(2..=64).contains(&session.len()) || !session.chars().all(sound) {
-        return Err(own(400, "ValidationError", "RoleSessionName is from 2 to 64 letters, digits and _+=,.@-", ask));
+        return Err(own(
+            400,
+            "ValidationError",
+            "RoleSessionName is from 2 to 64 letters, digits and _+=,.@-",
+            ask,
+        ));
     }
     check_duration(ask)?;
     let (token, number) = state.tokens.issue(true);

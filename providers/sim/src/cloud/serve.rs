@@ -89,8 +89,14 @@ pub(super) async fn serve(
         Some(Fault::ServerError { .. }) => Err(Refusal::Server(500)),
         _ => route(&state, &ask),
     };
+    if for_model && says(&body, "wait-first") {
+        sleep(WAIT_FIRST).await;
+    }
     match answer {
-        Ok(Answer::Stream(stream)) => Ok(stream_out(&state, stream, fault, visit)),
+        Ok(Answer::Stream(stream)) => {
+            let between = if says(&body, "slowly") { SLOWLY } else { Duration::ZERO };
+            Ok(stream_out(&state, stream, fault, between, visit))
+        }
         Ok(Answer::Whole(whole)) if whole.status.as_u16() < 400 => {
             if let Some(Fault::SlowFirstByte(late)) = fault {
                 sleep(late.min(LONGEST)).await;
@@ -107,6 +113,16 @@ pub(super) async fn serve(
             Ok(whole_out(&state, whole, None, visit))
         }
     }
+}
+
+/// How late an answer is whose prompt says `wait-first`.
+const WAIT_FIRST: Duration = Duration::from_secs(2);
+/// The pause between the chunks of a stream whose prompt says `slowly`.
+const SLOWLY: Duration = Duration::from_millis(20);
+
+/// Whether a word stands in the request.
+fn says(body: &[u8], word: &str) -> bool {
+    body.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
 fn is_token_path(kind: CloudKind, path: &str) -> bool {
@@ -144,9 +160,11 @@ fn stream_out(
     state: &State,
     mut stream: Stream,
     fault: Option<Fault>,
+    between: Duration,
     mut visit: Visit,
 ) -> Response<AnswerBody> {
-    let mut pace = Pace { first: Duration::ZERO, between: state.options.chunk_delay.min(LONGEST) };
+    let between = (state.options.chunk_delay + between).min(LONGEST);
+    let mut pace = Pace { first: Duration::ZERO, between };
     let all = stream.events.ends.len();
     let (mut count, mut cut) = (all, false);
     match fault {

@@ -245,3 +245,12 @@ async fn embeddings_have_three_forms() {
     let (_, reply) = ask(&format!("{}/v1beta/models/e:batchEmbedContents", cloud.url()), KEY, &batch).await;
     assert_eq!(reply["embeddings"][0]["values"].as_array().unwrap().len(), 8);
 }
+
+#[tokio::test]
+async fn field_names_are_taken_in_snake_case_too() {
+    let cloud = cloud(CloudKind::Google).await;
+    let url = format!("{}{VERTEX}:generateContent", cloud.url());
+    let config = json!({"max_output_tokens": 4, "thinking_config": {"include_thoughts": true}});
+    let (status, reply) = ask(&url, KEY, &with(hello("a b"), &["generation_config"], config)).await;
+    assert_eq!((status, &reply["candidates"][0]["finishReason"]), (200, &json!("MAX_TOKENS")));
+}

@@ -1,0 +1,32 @@
+//! The gateway's behaviour through real HTTP, against the simulated clouds. One binary, so that it is linked once.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[path = "gateway/harness.rs"]
+mod harness;
+
+#[path = "gateway/breaker.rs"]
+mod breaker;
+#[path = "gateway/cancellation.rs"]
+mod cancellation;
+#[path = "gateway/clients.rs"]
+mod clients;
+#[path = "gateway/commands.rs"]
+mod commands;
+#[path = "gateway/configuration.rs"]
+mod configuration;
+#[path = "gateway/credentials.rs"]
+mod credentials;
+#[path = "gateway/failover.rs"]
+mod failover;
+#[path = "gateway/http_api.rs"]
+mod http_api;
+#[path = "gateway/operations.rs"]
+mod operations;
+#[path = "gateway/streaming.rs"]
+mod streaming;

@@ -1,0 +1,42 @@
+use crate::harness::House;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_readiness_and_metrics_are_on_the_operators_listener_only() {
+    let house = House::new("").await;
+    let operations = format!("http://{}", house.running.operations_address);
+    let get = |path: &str| house.client.get(format!("{operations}{path}")).send();
+    assert_eq!(get("/healthz").await.unwrap().status(), 200);
+    assert_eq!(get("/readyz").await.unwrap().status(), 200);
+    assert!(house.answer("azure", "hi", false).await.is_ok());
+    assert_eq!(house.ask("nobody", "hi", false).await.status(), 404);
+    let text = get("/metrics").await.unwrap().text().await.unwrap();
+    for line in [
+        r#"aigate_calls_total{model="azure",task="chat",key="",outcome="ok"} 1"#,
+        r#"aigate_tokens_total{deployment="azure/gpt-4.1-mini",unit="output"}"#,
+        r#"gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="chat",gen_ai_provider_name="azure.ai.openai""#,
+        r#"gen_ai_client_token_usage_bucket{"#,
+        "aigate_calls_in_flight 0",
+        r#"aigate_refused_total{status="404"} 1"#,
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    assert_eq!(house.client.get(house.url("/metrics")).send().await.unwrap().status(), 404);
+    house.running.gateway.drain();
+    assert_eq!(get("/readyz").await.unwrap().status(), 503);
+    assert_eq!(get("/healthz").await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operators_key_guards_the_metrics_but_not_health() {
+    let hash = aigate::keys::format_hash(&aigate::keys::hash("operator"));
+    let house = House::new(&format!("[operations]\nlisten = \"127.0.0.1:0\"\nkey = \"{hash}\"\n")).await;
+    let url = |path: &str| format!("http://{}{path}", house.running.operations_address);
+    assert_eq!(house.client.get(url("/metrics")).send().await.unwrap().status(), 401);
+    let wrong =
+        house.client.get(url("/metrics")).header("authorization", "Bearer guess").send().await.unwrap();
+    assert_eq!(wrong.status(), 401);
+    let right =
+        house.client.get(url("/metrics")).header("authorization", "Bearer operator").send().await.unwrap();
+    assert_eq!(right.status(), 200);
+    assert_eq!(house.client.get(url("/healthz")).send().await.unwrap().status(), 200);
+}
