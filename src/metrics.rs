@@ -238,7 +238,7 @@ impl Metrics {
 }
 
 /// Handles of one deployment's metrics for one task, made once.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct DeploymentMetrics {
     metrics: Arc<Metrics>,
     labels: AttemptLabels,
@@ -246,6 +246,8 @@ pub struct DeploymentMetrics {
     first_chunk: Histogram,
     input: Histogram,
     output: Histogram,
+    /// In the order of [`parts`].
+    usage: [Counter; 5],
 }
 
 impl DeploymentMetrics {
@@ -279,6 +281,10 @@ impl DeploymentMetrics {
             first_chunk: metrics.first_chunk.get_or_create(&labels).clone(),
             input: tokens("input"),
             output: tokens("output"),
+            usage: parts(&Usage::default()).map(|(unit, _)| {
+                let labels = UsageLabels { deployment: Word(Arc::clone(deployment)), unit };
+                metrics.usage.get_or_create(&labels).clone()
+            }),
             metrics: Arc::clone(metrics),
             labels,
         }
@@ -314,19 +320,19 @@ impl DeploymentMetrics {
         if let Some(output) = usage.output {
             self.output.observe(float(output));
         }
-        for (unit, count) in [
-            ("fresh_input", usage.fresh_input),
-            ("cached_read", usage.cached_read),
-            ("cache_write", usage.cache_write),
-            ("output", usage.output),
-            ("reasoning", usage.reasoning),
-        ] {
-            if let Some(count) = count.filter(|count| *count > 0) {
-                self.metrics
-                    .usage
-                    .get_or_create(&UsageLabels { deployment: deployment(), unit })
-                    .inc_by(count);
-            }
+        for (counter, (_, count)) in self.usage.iter().zip(parts(usage)) {
+            counter.inc_by(count.unwrap_or(0));
         }
     }
+}
+
+/// The disjoint units of usage, by name.
+fn parts(usage: &Usage) -> [(&'static str, Option<u64>); 5] {
+    [
+        ("fresh_input", usage.fresh_input),
+        ("cached_read", usage.cached_read),
+        ("cache_write", usage.cache_write),
+        ("output", usage.output),
+        ("reasoning", usage.reasoning),
+    ]
 }

@@ -24,6 +24,8 @@ mod configuration;
 mod credentials;
 #[path = "gateway/failover.rs"]
 mod failover;
+#[path = "gateway/house.rs"]
+mod house;
 #[path = "gateway/http_api.rs"]
 mod http_api;
 #[path = "gateway/operations.rs"]

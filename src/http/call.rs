@@ -21,6 +21,11 @@ use crate::{
 pub(super) type Outcome = Result<Response, Refusal>;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CONFIG: HeaderName = HeaderName::from_static("x-aigate-config");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-aigate-attempts");
+const PROVIDER: HeaderName = HeaderName::from_static("x-aigate-provider");
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-aigate-deployment");
+const DROPPED: HeaderName = HeaderName::from_static("x-aigate-dropped");
 
 /// Runs one request: `inner` gets the trail of an admitted caller and gives the outcome.
 pub(super) async fn run<F, Fut>(gateway: &Arc<Gateway>, headers: &HeaderMap, inner: F) -> Response
@@ -84,25 +89,21 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
 
 /// Says which call this was, who answered, after how many attempts, and what was left out.
 fn stamp(headers: &mut HeaderMap, gateway: &Gateway, id: &str, trail: Option<&Trail>) {
-    let mut set = |name: &'static str, value: &str| {
+    headers.reserve(8);
+    let mut set = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
+            headers.insert(name, value);
         }
     };
-    set("x-request-id", id);
-    set("x-aigate-config", &gateway.version);
-    let Some(trail) = trail else { return };
-    let attempts = trail.attempts();
-    if attempts.is_empty() {
-        return;
-    }
-    set("x-aigate-attempts", &attempts.len().to_string());
-    if let Some(served) = attempts.last().filter(|attempt| attempt.failure.is_none()) {
-        set("x-aigate-provider", &served.target.provider);
-        set("x-aigate-deployment", &served.target.deployment);
-        let dropped = trail.dropped();
-        if !dropped.is_empty() {
-            set("x-aigate-dropped", &dropped.join(", "));
+    set(REQUEST_ID, id);
+    set(CONFIG, &gateway.version);
+    let Some(told) = trail.and_then(Trail::told) else { return };
+    set(ATTEMPTS, &told.attempts.to_string());
+    if let Some(target) = &told.served_by {
+        set(PROVIDER, &target.provider);
+        set(DEPLOYMENT, &target.deployment);
+        if !told.dropped.is_empty() {
+            set(DROPPED, &told.dropped.join(", "));
         }
     }
 }

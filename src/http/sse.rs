@@ -40,11 +40,20 @@ impl SseBody {
 
 fn put_event(buffer: &mut BytesMut, data: &[u8]) {
     buffer.reserve(data.len() + 8);
-    for line in data.split(|byte| *byte == b'\n') {
-        buffer.put_slice(b"data: ");
-        buffer.put_slice(line);
-        buffer.put_u8(b'\n');
+    let mut rest = data;
+    // Providers write a chunk in one line; JSON in several lines is an event of several `data` lines.
+    while let Some(end) = memchr::memchr(b'\n', rest) {
+        let (line, after) = rest.split_at(end);
+        put_line(buffer, line);
+        rest = after.get(1..).unwrap_or_default();
     }
+    put_line(buffer, rest);
+    buffer.put_u8(b'\n');
+}
+
+fn put_line(buffer: &mut BytesMut, line: &[u8]) {
+    buffer.put_slice(b"data: ");
+    buffer.put_slice(line);
     buffer.put_u8(b'\n');
 }
 

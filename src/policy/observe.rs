@@ -10,7 +10,7 @@ use std::{
 };
 
 use aigate_contract::{Call, End, Error, Facts, Result, Task, Tend, Trail};
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use tokio::time::Instant;
 use tower::Service;
 use tracing::{Instrument, field::Empty};
@@ -31,6 +31,8 @@ struct Scope {
     task: &'static str,
     metrics: Arc<Metrics>,
     duration: Histogram,
+    /// The counter of the usual case: no key, all well.
+    answered: Counter,
     log: bool,
 }
 
@@ -39,10 +41,16 @@ impl<S> ObserveCall<S> {
     pub fn new(inner: S, model: &Arc<str>, task: &'static str, metrics: &Arc<Metrics>, log: bool) -> Self {
         let labels = ModelLabels { model: Word(Arc::clone(model)), task };
         let duration = metrics.call_duration.get_or_create(&labels).clone();
-        let scope = Scope { model: Arc::clone(model), task, metrics: Arc::clone(metrics), duration, log };
+        let usual = CallLabels { model: Word(Arc::clone(model)), task, key: Word("".into()), outcome: OK };
+        let answered = metrics.calls.get_or_create(&usual).clone();
+        let scope =
+            Scope { model: Arc::clone(model), task, metrics: Arc::clone(metrics), duration, answered, log };
         Self { inner, scope: Arc::new(scope) }
     }
 }
+
+/// The outcome of a call that was answered whole.
+const OK: &str = "ok";
 
 /// A call on its way. Dropped without an end, the caller has left.
 struct Record {
@@ -60,9 +68,15 @@ impl Record {
         let elapsed = self.trail.started.elapsed();
         scope.metrics.in_flight.dec();
         scope.duration.observe(elapsed.as_secs_f64());
-        let key = Word(self.trail.caller.clone().unwrap_or_default());
-        let labels = CallLabels { model: Word(Arc::clone(&scope.model)), task: scope.task, key, outcome };
-        scope.metrics.calls.get_or_create(&labels).inc();
+        match &self.trail.caller {
+            None if outcome == OK => scope.answered.inc(),
+            caller => {
+                let key = Word(caller.clone().unwrap_or_default());
+                let labels =
+                    CallLabels { model: Word(Arc::clone(&scope.model)), task: scope.task, key, outcome };
+                scope.metrics.calls.get_or_create(&labels).inc()
+            }
+        };
         if scope.log && tracing::enabled!(target: "aigate::call", tracing::Level::INFO) {
             self.write(outcome, elapsed, facts, error);
         }
@@ -112,7 +126,7 @@ impl Drop for Record {
 impl Tend for Record {
     fn end(mut self, end: End<'_>) {
         match end {
-            End::Complete(facts) => self.close("ok", Some(facts), None),
+            End::Complete(facts) => self.close(OK, Some(facts), None),
             End::Abandoned(facts) => self.close("abandoned", Some(facts), None),
             End::Failed(error) => self.close(error.kind().as_str(), None, Some(error)),
         }
@@ -157,19 +171,19 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveCall<S> {
 #[derive(Clone, Debug)]
 pub struct ObserveAttempt<S> {
     inner: S,
-    metrics: DeploymentMetrics,
+    metrics: Arc<DeploymentMetrics>,
     system: &'static str,
 }
 
 impl<S> ObserveAttempt<S> {
     /// Watches `inner`, a deployment of the provider that the conventions call `system`.
     pub fn new(inner: S, metrics: DeploymentMetrics, system: &'static str) -> Self {
-        Self { inner, metrics, system }
+        Self { inner, metrics: Arc::new(metrics), system }
     }
 }
 
 /// Counts what an answer consumed, once it is known.
-struct Meter(DeploymentMetrics);
+struct Meter(Arc<DeploymentMetrics>);
 
 impl Tend for Meter {
     fn end(self, end: End<'_>) {
@@ -192,7 +206,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
 
     fn call(&mut self, call: Call<T>) -> Answer<T> {
         let begun = Instant::now();
-        let metrics = self.metrics.clone();
+        let metrics = Arc::clone(&self.metrics);
         let (target, trail) = (Arc::clone(&call.target), Arc::clone(&call.trail));
         let span = tracing::info_span!(
             target: "aigate::trace",

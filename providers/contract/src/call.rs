@@ -126,6 +126,17 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
 }
 
+/// What the answer's headers tell of a call.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// How many attempts were made.
+    pub attempts: usize,
+    /// The deployment that answered, if one did.
+    pub served_by: Option<Arc<Target>>,
+    /// The fields that it left out.
+    pub dropped: Vec<String>,
+}
+
 impl Trail {
     /// A call that begins now.
     pub fn new(request_id: impl Into<Arc<str>>, traceparent: Option<String>) -> Self {
@@ -171,6 +182,17 @@ impl Trail {
     /// The attempts so far.
     pub fn attempts(&self) -> Vec<AttemptRecord> {
         self.notes().attempts.clone()
+    }
+
+    /// What the answer's headers tell; `None` before the first attempt.
+    pub fn told(&self) -> Option<Told> {
+        let notes = self.notes();
+        let last = notes.attempts.last()?;
+        Some(Told {
+            attempts: notes.attempts.len(),
+            served_by: last.failure.is_none().then(|| Arc::clone(&last.target)),
+            dropped: notes.dropped.clone(),
+        })
     }
 
     /// The fields left out so far.

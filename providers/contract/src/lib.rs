@@ -19,7 +19,7 @@ mod task;
 mod usage;
 
 pub use body::{Body, BodyError};
-pub use call::{AttemptRecord, Call, Failure, OnUnsupported, Target, Trail};
+pub use call::{AttemptRecord, Call, Failure, OnUnsupported, Target, Told, Trail};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use facts::{Facts, FinishReason};
 pub use offers::{Description, Endpoint, Offers, Provider, Serve};

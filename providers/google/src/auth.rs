@@ -27,7 +27,15 @@ pub(crate) struct Auth(Kind);
 #[derive(Debug)]
 enum Kind {
     Key(HeaderValue),
-    Tokens { source: Box<Source>, server: Server, cache: TokenCache },
+    Tokens(Box<Tokens>),
+}
+
+/// Where tokens come from, and the one that is held.
+#[derive(Debug)]
+struct Tokens {
+    source: Source,
+    server: Server,
+    cache: TokenCache,
 }
 
 /// What one request carries.
@@ -51,7 +59,7 @@ impl Auth {
     /// With access tokens. `direct` reaches servers inside the house, without the proxy.
     pub(crate) fn with_tokens(source: Source, client: Client, direct: Client) -> Self {
         let server = Server { client, direct };
-        Self(Kind::Tokens { source: Box::new(source), server, cache: TokenCache::default() })
+        Self(Kind::Tokens(Box::new(Tokens { source, server, cache: TokenCache::default() })))
     }
 
     /// What the next request is to carry.
@@ -61,8 +69,8 @@ impl Auth {
     pub(crate) async fn pass(&self) -> Result<Pass> {
         match &self.0 {
             Kind::Key(key) => Ok(Pass::Key(key.clone())),
-            Kind::Tokens { source, server, cache } => {
-                cache.get(|| source.fetch(server)).await.map(Pass::Token)
+            Kind::Tokens(tokens) => {
+                tokens.cache.get(|| tokens.source.fetch(&tokens.server)).await.map(Pass::Token)
             }
         }
     }
@@ -70,8 +78,8 @@ impl Auth {
     /// Google refused `pass`. Whether another try with a new one makes sense.
     pub(crate) fn refused(&self, pass: &Pass) -> bool {
         match (&self.0, pass) {
-            (Kind::Tokens { cache, .. }, Pass::Token(token)) => {
-                cache.drop_refused(token);
+            (Kind::Tokens(tokens), Pass::Token(token)) => {
+                tokens.cache.drop_refused(token);
                 true
             }
             _ => false,
@@ -82,7 +90,7 @@ impl Auth {
     pub(crate) fn describe(&self) -> String {
         match &self.0 {
             Kind::Key(_) => "api key".to_owned(),
-            Kind::Tokens { source, .. } => source.describe(),
+            Kind::Tokens(tokens) => tokens.source.describe(),
         }
     }
 }

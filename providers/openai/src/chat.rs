@@ -16,6 +16,7 @@ use crate::{
     Account, Dialect, Purpose, TokenLimitField, Wire,
     chunk::{Chunks, open},
     error::from_object,
+    glance,
     wire::MAX_ANSWER,
 };
 
@@ -85,10 +86,6 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 #[derive(Deserialize)]
 pub(crate) struct Peek<'a> {
     #[serde(borrow, default)]
-    pub(crate) id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    pub(crate) model: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
     pub(crate) choices: Option<Vec<PeekChoice<'a>>>,
     #[serde(default)]
     pub(crate) usage: Option<OpenAiUsage>,
@@ -125,6 +122,9 @@ pub(crate) fn read<'a>(data: &'a [u8], what: &str) -> Result<Peek<'a>> {
 }
 
 fn read_completion(json: &[u8]) -> Result<Facts> {
+    if let Some(facts) = glance::completion(json) {
+        return Ok(facts);
+    }
     let peek = read(json, "completion")?;
     if let Some(error) = peek.failure() {
         return Err(error);
@@ -133,12 +133,7 @@ fn read_completion(json: &[u8]) -> Result<Facts> {
         let message = format!("the provider's completion has no `choices`: {}", excerpt(json));
         return Err(Error::new(ErrorKind::Malformed, message));
     }
-    Ok(Facts {
-        finish: peek.finish(),
-        id: peek.id.map(Cow::into_owned),
-        model: peek.model.map(Cow::into_owned),
-        usage: peek.usage.map(Usage::from),
-    })
+    Ok(Facts { finish: peek.finish(), usage: peek.usage.map(Usage::from), ..Facts::default() })
 }
 
 #[cfg(test)]

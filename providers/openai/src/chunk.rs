@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::time::{Sleep, sleep};
 
-use crate::chat::read;
+use crate::{chat::read, glance};
 
 /// How long to wait for the body's end after `[DONE]`, so that the connection can serve again.
 const DRAIN: Duration = Duration::from_millis(100);
@@ -102,7 +102,11 @@ pub(crate) async fn open(
     }
 }
 
+/// Most chunks only add text: they are checked to be JSON, and nothing in them needs to be known.
 fn read_chunk(data: Bytes) -> Result<ChatChunk> {
+    if glance::only_adds(&data) && glance::is_json(&data) {
+        return Ok(ChatChunk { finish: Vec::new(), usage: None, usage_only: false, json: data });
+    }
     let peek = read(&data, "chunk")?;
     if let Some(error) = peek.failure() {
         return Err(error);

@@ -9,6 +9,7 @@ mod chunk;
 mod config;
 mod embed;
 mod error;
+mod glance;
 mod wire;
 
 use std::sync::Arc;

@@ -1,8 +1,10 @@
 //! The one outbound HTTP client: pooled, bounded, without redirects, with the operator's CA and proxy.
 
 use std::{
+    fmt,
     path::PathBuf,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,12 +12,22 @@ use std::{
 use aigate_contract::{Error, ErrorKind, Result, settings::Interval};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::transport_error;
+use crate::{
+    connect::{Connector, Proxies, tls},
+    failure::transport_error,
+};
 
 /// How to reach a provider. Part of each provider's settings.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -34,8 +46,17 @@ pub struct Settings {
 }
 
 /// A pooled HTTP client. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Client(reqwest::Client);
+#[derive(Clone)]
+pub struct Client {
+    inner: legacy::Client<Connector, Full<Bytes>>,
+    proxies: Arc<Proxies>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -52,7 +73,7 @@ pub struct Request {
 
 /// An answer whose body has not been read yet. Dropping it closes the stream upstream.
 #[derive(Debug)]
-pub struct Response(reqwest::Response);
+pub struct Response(http::Response<Incoming>);
 
 impl Client {
     /// Builds a client.
@@ -61,22 +82,14 @@ impl Client {
     /// A message for the operator when the CA file or the proxy is not usable.
     pub fn build(settings: &Settings) -> Result<Self, String> {
         let connect = settings.connect_timeout.map_or(Duration::from_secs(5), |interval| interval.0);
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("aigate/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(connect)
+        let tls = tls(settings.ca_file.as_deref())?;
+        let proxies = Arc::new(Proxies::new(settings.proxy.as_deref())?);
+        let connector = Connector::new(tls, Arc::clone(&proxies), connect);
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(50))
-            .tcp_keepalive(Duration::from_secs(30))
-            .tcp_nodelay(true);
-        if let Some(path) = &settings.ca_file {
-            builder = builder.tls_certs_merge(read_certificates(path)?);
-        }
-        if let Some(proxy) = &settings.proxy {
-            let proxy =
-                reqwest::Proxy::all(proxy).map_err(|error| format!("`proxy` is not usable: {error}"))?;
-            builder = builder.proxy(proxy);
-        }
-        builder.build().map(Self).map_err(|error| format!("cannot build the HTTP client: {error}"))
+            .build(connector);
+        Ok(Self { inner, proxies })
     }
 
     /// Sends a request and waits for the answer's head.
@@ -84,23 +97,25 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when there is no connection or it breaks. An HTTP error status is an answer.
     pub async fn send(&self, request: Request) -> Result<Response> {
-        let mut outgoing = reqwest::Request::new(request.method, request.url);
+        let uri = Uri::try_from(request.url.as_str()).map_err(|error| {
+            Error::new(ErrorKind::Internal, format!("the provider's URL cannot be used: {error}"))
+        })?;
+        let authorization = self.proxies.authorization(&uri);
+        let mut outgoing = http::Request::new(Full::new(request.body));
+        *outgoing.method_mut() = request.method;
+        *outgoing.uri_mut() = uri;
         *outgoing.headers_mut() = request.headers;
-        *outgoing.body_mut() = Some(request.body.into());
-        self.0.execute(outgoing).await.map(Response).map_err(transport_error)
+        let headers = outgoing.headers_mut();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        if let Some(authorization) = authorization {
+            headers.insert(header::PROXY_AUTHORIZATION, authorization);
+        }
+        self.inner.request(outgoing).await.map(Response).map_err(transport_error)
     }
 }
 
-fn read_certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, String> {
-    let pem =
-        std::fs::read(path).map_err(|error| format!("cannot read `ca_file` {}: {error}", path.display()))?;
-    let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-        .map_err(|error| format!("`ca_file` {} is not a PEM bundle: {error}", path.display()))?;
-    if certificates.is_empty() {
-        return Err(format!("`ca_file` {} holds no certificate", path.display()));
-    }
-    Ok(certificates)
-}
+/// What providers see of us.
+pub(crate) const USER_AGENT: &str = concat!("aigate/", env!("CARGO_PKG_VERSION"));
 
 impl Request {
     /// A POST of a JSON body.
@@ -145,7 +160,7 @@ impl Response {
     pub async fn bytes(self, limit: usize) -> Result<Bytes> {
         let too_large =
             || Error::new(ErrorKind::Malformed, format!("the answer is larger than {limit} bytes"));
-        if self.0.content_length().is_some_and(|length| length > limit as u64) {
+        if self.0.body().size_hint().lower() > limit as u64 {
             return Err(too_large());
         }
         let mut body = self.into_body();
@@ -164,24 +179,34 @@ impl Response {
 
     /// The body as it comes.
     pub fn into_body(self) -> BodyStream {
-        BodyStream(Box::pin(self.0.bytes_stream()))
+        BodyStream(self.0.into_body())
     }
 }
 
 /// A body as it comes.
 #[expect(missing_debug_implementations, reason = "a stream of bytes has nothing to show")]
-pub struct BodyStream(Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>);
+pub struct BodyStream(Incoming);
 
 impl Stream for BodyStream {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let item = ready!(self.0.as_mut().poll_next(cx));
-        Poll::Ready(item.map(|chunk| {
-            chunk.map_err(|error| {
-                Error::new(ErrorKind::Interrupted, "the provider's answer broke off")
-                    .with_source(error.without_url())
-            })
-        }))
+        loop {
+            let frame = match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(broke_off(error)))),
+                None => return Poll::Ready(None),
+            };
+            // Trailers say nothing that is used.
+            if let Ok(data) = frame.into_data()
+                && !data.is_empty()
+            {
+                return Poll::Ready(Some(Ok(data)));
+            }
+        }
     }
+}
+
+fn broke_off(error: hyper::Error) -> Error {
+    Error::new(ErrorKind::Interrupted, "the provider's answer broke off").with_source(error)
 }

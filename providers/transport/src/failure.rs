@@ -4,27 +4,23 @@ use std::time::{Duration, SystemTime};
 
 use aigate_contract::{Error, ErrorKind};
 use http::{HeaderMap, StatusCode, header};
+use hyper_util::client::legacy;
 
 /// The longest `Retry-After` that is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// No answer came: the error of a request that was sent into the void.
-pub fn transport_error(error: reqwest::Error) -> Error {
+pub(crate) fn transport_error(error: legacy::Error) -> Error {
     let message = if error.is_connect() {
         "cannot connect to the provider"
-    } else if error.is_timeout() {
-        "the provider did not answer in time"
     } else {
         "the connection to the provider broke"
     };
-    let kind =
-        if error.is_timeout() && !error.is_connect() { ErrorKind::Timeout } else { ErrorKind::Unavailable };
-    let error = error.without_url();
     let message = match root_cause(&error) {
         Some(cause) => format!("{message}: {cause}"),
         None => message.to_owned(),
     };
-    Error::new(kind, message).with_source(error)
+    Error::new(ErrorKind::Unavailable, message).with_source(error)
 }
 
 fn root_cause(error: &dyn std::error::Error) -> Option<String> {

@@ -57,7 +57,7 @@ impl Fetcher {
 
     fn with_policy(allowed: fn(IpAddr) -> bool) -> Result<Self, String> {
         let client = reqwest::Client::builder()
-            .user_agent(concat!("aigate/", env!("CARGO_PKG_VERSION")))
+            .user_agent(crate::client::USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .dns_resolver(Arc::new(PublicOnly(allowed)))

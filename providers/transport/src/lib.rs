@@ -2,13 +2,14 @@
 //! of pictures.
 
 mod client;
+mod connect;
 mod failure;
 mod fetch;
 mod sse;
 mod token;
 
 pub use client::{BodyStream, Client, Request, Response, Settings};
-pub use failure::{excerpt, kind_of_status, retry_after, transport_error};
+pub use failure::{excerpt, kind_of_status, retry_after};
 pub use fetch::{Fetched, Fetcher, Inline, parse_data_uri};
 pub use sse::{Event, SseParser, SseStream, events};
 pub use token::{Token, TokenCache};

@@ -34,7 +34,9 @@ pub(super) fn refuse_unknown<T: Task<Request = ChatRequest>>(call: &Call<T>) -> 
     if call.request.stream_options.is_some_and(|options| options.include_obfuscation == Some(true)) {
         call.leave_out("stream_options.include_obfuscation");
     }
+    call.request.refuse_unknown_in_tools(call, &[CACHE_CONTROL])?;
     for (index, message) in call.request.messages.iter().enumerate() {
+        call.request.refuse_unknown_parts(call, index, message)?;
         let at = |name: &str| format!("messages[{index}].{name}");
         match (message.role, &message.name) {
             (_, None) => {}

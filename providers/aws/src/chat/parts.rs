@@ -92,18 +92,18 @@ impl<'a, T: Task> Parts<'a, T> {
                 control = part.cache_control.as_ref();
                 blocks.extend(text_block(&part.text));
             }
-            Part::ImageUrl { image_url, cache_control } => {
+            Part::ImageUrl { image_url, cache_control, .. } => {
                 control = cache_control.as_ref();
                 blocks.extend(self.image(image_url, at).await?.map(ContentBlock::Image));
             }
-            Part::File { file } => {
+            Part::File { file, .. } => {
                 blocks.extend(self.document(file, &format!("{at}.file")).await?.map(ContentBlock::Document));
             }
-            Part::InputAudio { input_audio } => {
+            Part::InputAudio { input_audio, .. } => {
                 let sound = self.audio(input_audio, &format!("{at}.input_audio"))?;
                 blocks.extend(sound.map(ContentBlock::Audio));
             }
-            Part::Refusal { refusal } => blocks.extend(text_block(refusal)),
+            Part::Refusal { refusal, .. } => blocks.extend(text_block(refusal)),
         }
         blocks.extend(cache_point(self.call, control, at)?.map(ContentBlock::CachePoint));
         Ok(())

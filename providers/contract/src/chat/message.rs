@@ -91,22 +91,49 @@ pub enum Part {
         /// Marks the end of a prefix worth caching, as in Anthropic's API.
         #[serde(default)]
         cache_control: Option<Value>,
+        /// Fields that aigate does not know.
+        #[serde(flatten)]
+        extra: Map<String, Value>,
     },
     /// Recorded speech.
     InputAudio {
         /// `{"data": base64, "format": "wav" | "mp3"}`.
         input_audio: Value,
+        /// Fields that aigate does not know.
+        #[serde(flatten)]
+        extra: Map<String, Value>,
     },
     /// A document.
     File {
         /// `{"file_data": data URI, "filename": …}` or `{"file_id": …}`.
         file: Value,
+        /// Fields that aigate does not know.
+        #[serde(flatten)]
+        extra: Map<String, Value>,
     },
     /// The assistant's refusal.
     Refusal {
         /// What it said.
         refusal: String,
+        /// Fields that aigate does not know.
+        #[serde(flatten)]
+        extra: Map<String, Value>,
     },
+}
+
+impl Part {
+    /// The names of fields that aigate does not know, `null`s left out.
+    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+        let (extra, inner) = match self {
+            Self::Text(part) => (&part.extra, None),
+            Self::ImageUrl { image_url, extra, .. } => (extra, Some(&image_url.extra)),
+            Self::InputAudio { extra, .. } | Self::File { extra, .. } | Self::Refusal { extra, .. } => {
+                (extra, None)
+            }
+        };
+        let fields = extra.iter().chain(inner.into_iter().flatten());
+        fields.filter(|(_, value)| !value.is_null()).map(|(name, _)| name.as_str())
+    }
 }
 
 /// A part that is text.
@@ -117,16 +144,22 @@ pub struct TextPart {
     /// Marks the end of a prefix worth caching, as in Anthropic's API.
     #[serde(default)]
     pub cache_control: Option<Value>,
+    /// Fields that aigate does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// Where a picture is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct ImageUrl {
     /// A data URI or a URL.
     pub url: String,
     /// `auto`, `low` or `high`.
     #[serde(default)]
     pub detail: Option<String>,
+    /// Fields that aigate does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// A tool that the assistant called.
@@ -151,6 +184,14 @@ pub struct ToolCallFunction {
 }
 
 impl Content {
+    /// The parts of the content; a plain text has none.
+    pub fn parts(&self) -> &[Part] {
+        match self {
+            Self::Text(_) => &[],
+            Self::Parts(parts) => parts,
+        }
+    }
+
     /// The texts of the content, in order; other parts are passed over.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         let (text, parts) = match self {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Message, ResponseFormat, Tool, ToolChoice};
+use super::{Content, Message, ResponseFormat, Tool, ToolChoice};
 use crate::{Body, BodyError, Call, Result, Task};
 
 /// Fields that do not change the answer. A provider that has no use for one leaves it out and says so in
@@ -222,9 +222,51 @@ impl ChatRequest {
                     }
                 }
             }
+            self.refuse_unknown_parts(call, index, message)?;
             for name in message.tool_calls.iter().flat_map(|call| call.extra.keys()) {
                 if name != "type" && !handled.contains(&name.as_str()) {
                     call.leave_out(&format!("messages[{index}].tool_calls.{name}"));
+                }
+            }
+        }
+        self.refuse_unknown_in_tools(call, handled)
+    }
+
+    /// The part of [`Self::refuse_unknown`] that looks into a message's content.
+    ///
+    /// # Errors
+    /// See [`Self::refuse_unknown`].
+    pub fn refuse_unknown_parts<T: Task>(
+        &self,
+        call: &Call<T>,
+        index: usize,
+        message: &Message,
+    ) -> Result<()> {
+        for (place, part) in message.content.iter().flat_map(Content::parts).enumerate() {
+            for name in part.unknown() {
+                let field = format!("messages[{index}].content[{place}].{name}");
+                match name {
+                    "cache_control" | "annotations" => call.leave_out(&field),
+                    _ => call.unsupported(&field, "this provider has nothing like it")?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The part of [`Self::refuse_unknown`] that looks into the tools.
+    ///
+    /// # Errors
+    /// See [`Self::refuse_unknown`].
+    pub fn refuse_unknown_in_tools<T: Task>(&self, call: &Call<T>, handled: &[&str]) -> Result<()> {
+        for (index, tool) in self.tools.iter().enumerate() {
+            let inner = tool.function.iter().flat_map(|function| &function.extra);
+            for (name, _) in tool.extra.iter().chain(inner).filter(|(_, value)| !value.is_null()) {
+                let field = format!("tools[{index}].{name}");
+                match name.as_str() {
+                    name if handled.contains(&name) => {}
+                    "cache_control" => call.leave_out(&field),
+                    _ => call.unsupported(&field, "this provider has nothing like it")?,
                 }
             }
         }

@@ -12,6 +12,9 @@ pub struct Tool {
     /// The function, when the kind is `function`.
     #[serde(default)]
     pub function: Option<Function>,
+    /// Fields that aigate does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// A function that the model may call.
@@ -28,6 +31,9 @@ pub struct Function {
     /// Whether the arguments must follow the schema exactly.
     #[serde(default)]
     pub strict: Option<bool>,
+    /// Fields that aigate does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// Which tool the model must or may call.

@@ -256,8 +256,8 @@ impl<'a, T: Task<Request = ChatRequest>> Reader<'a, '_, T> {
             let field = |rest: &str| self.field(&format!("content[{place}].{rest}"));
             translated.push(match part {
                 chat::Part::Text(part) => self.text(part),
-                chat::Part::Refusal { refusal } => Part::Text { text: refusal },
-                chat::Part::ImageUrl { image_url, cache_control } => {
+                chat::Part::Refusal { refusal, .. } => Part::Text { text: refusal },
+                chat::Part::ImageUrl { image_url, cache_control, .. } => {
                     self.leave_out_cache_control(cache_control.is_some());
                     if image_url.detail.as_deref().is_some_and(|detail| detail != "auto") {
                         self.call.leave_out(&field("image_url.detail"));
@@ -265,10 +265,10 @@ impl<'a, T: Task<Request = ChatRequest>> Reader<'a, '_, T> {
                     let param = field("image_url.url");
                     Part::Media(media::at_url(&image_url.url, &param, self.api, self.fetcher).await?)
                 }
-                chat::Part::InputAudio { input_audio } => {
+                chat::Part::InputAudio { input_audio, .. } => {
                     Part::Media(media::audio(input_audio, &field("input_audio"))?)
                 }
-                chat::Part::File { file } => Part::Media(media::document(file, &field("file"))?),
+                chat::Part::File { file, .. } => Part::Media(media::document(file, &field("file"))?),
             });
         }
         Ok(translated)

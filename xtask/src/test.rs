@@ -1,0 +1,102 @@
+//! `cargo xtask test`: everything, from a fresh machine with Rust, Python 3 and Node.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::run::{apt, is_there, root, run, say, watch};
+
+/// Sets up the SDKs, runs every test, prints one summary.
+pub(crate) fn test() -> Result<(), String> {
+    let root = root();
+    let python = python_sdk(&root)?;
+    let node = node_sdk(&root)?;
+    say("running every test: unit, golden, property, behaviour, and the OpenAI SDKs for Python and Node");
+    let mut tally = Tally::default();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .current_dir(&root)
+        .args(["test", "--workspace", "--locked", "--no-fail-fast", "--", "--include-ignored"])
+        .env("AIGATE_TEST_PYTHON", &python)
+        .env("AIGATE_TEST_NODE", &node);
+    let succeeded = watch(&mut cargo, |line| tally.read(line))?;
+    say(&format!("\n{} passed, {} failed", tally.passed, tally.failed));
+    match (succeeded, tally.failed, tally.passed) {
+        (true, 0, 1..) => Ok(()),
+        (true, 0, 0) => Err("no test ran".to_owned()),
+        _ => Err("not every test passed".to_owned()),
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+impl Tally {
+    /// `test result: ok. 12 passed; 0 failed; …`
+    fn read(&mut self, line: &str) {
+        let Some(rest) = line.strip_prefix("test result: ") else { return };
+        let count = |word: &str| -> u64 {
+            let part = rest.split(['.', ';']).map(str::trim).find(|part| part.ends_with(word));
+            part.and_then(|part| part.split(' ').next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+        };
+        self.passed += count(" passed");
+        self.failed += count(" failed");
+    }
+}
+
+/// A virtual environment with the suite's requirements; its Python.
+fn python_sdk(root: &Path) -> Result<PathBuf, String> {
+    let venv = root.join("target/test-tools/venv");
+    let python = venv.join("bin/python");
+    let requirements = root.join("tests/clients/python/requirements.txt");
+    if is_fresh(&venv.join("installed.txt"), &requirements) {
+        return Ok(python);
+    }
+    if !is_there("python3") {
+        apt(&["python3", "python3-venv"])?;
+    }
+    say("installing the OpenAI SDK for Python");
+    let create = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
+    if create().is_err() {
+        // Debian keeps it in a package of its own.
+        apt(&["python3-venv"])?;
+        create()?;
+    }
+    let mut pip = Command::new(&python);
+    run(pip
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        .arg(&requirements))?;
+    remember(&venv.join("installed.txt"), &requirements)?;
+    Ok(python)
+}
+
+/// The suite's folder with its packages installed.
+fn node_sdk(root: &Path) -> Result<PathBuf, String> {
+    let folder = root.join("tests/clients/node");
+    let lock = folder.join("package-lock.json");
+    let stamp = folder.join("node_modules/installed.txt");
+    if is_fresh(&stamp, &lock) {
+        return Ok(folder);
+    }
+    if !is_there("npm") {
+        apt(&["nodejs", "npm"])?;
+    }
+    say("installing the OpenAI SDK for Node");
+    run(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&folder))?;
+    remember(&stamp, &lock)?;
+    Ok(folder)
+}
+
+/// Whether what `list` names was installed already.
+fn is_fresh(stamp: &Path, list: &Path) -> bool {
+    matches!((fs::read(stamp), fs::read(list)), (Ok(stamp), Ok(list)) if stamp == list)
+}
+
+fn remember(stamp: &Path, list: &Path) -> Result<(), String> {
+    fs::copy(list, stamp).map(|_| ()).map_err(|error| format!("cannot write {}: {error}", stamp.display()))
+}
