@@ -4,7 +4,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use aigate_contract::Usage;
+use aigate_contract::{ErrorKind, Usage};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{
@@ -87,6 +87,15 @@ pub struct UsageLabels {
     pub unit: &'static str,
 }
 
+/// Labels of a deployment that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PassedOverLabels {
+    /// The deployment.
+    pub deployment: Word,
+    /// `circuit_open`, `asked_to_wait`, `overloaded`.
+    pub reason: &'static str,
+}
+
 /// The label of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DeploymentLabels {
@@ -143,6 +152,8 @@ pub struct Metrics {
     pub usage: Family<UsageLabels, Counter>,
     /// Answers whose usage the provider did not tell.
     pub usage_absent: Family<DeploymentLabels, Counter>,
+    /// Times a deployment was passed over without being asked.
+    pub passed_over: Family<PassedOverLabels, Counter>,
     /// How each circuit stands: 0 closed, 1 half open, 2 open.
     pub circuit: Family<DeploymentLabels, Gauge>,
     /// Refusals at the edge, before a model was found, by status.
@@ -176,6 +187,7 @@ impl Metrics {
             tokens: Family::new_with_constructor(Tokens),
             usage: Family::default(),
             usage_absent: Family::default(),
+            passed_over: Family::default(),
             circuit: Family::default(),
             refused: Family::default(),
             log_lines_dropped: Gauge::default(),
@@ -212,6 +224,11 @@ impl Metrics {
             "aigate_usage_absent",
             "Answers whose usage the provider did not tell",
             self.usage_absent.clone(),
+        );
+        registry.register(
+            "aigate_passed_over",
+            "Times a deployment was passed over without being asked",
+            self.passed_over.clone(),
         );
         registry.register("aigate_circuit", "Circuits: 0 closed, 1 half open, 2 open", self.circuit.clone());
         registry.register(
@@ -298,9 +315,15 @@ impl DeploymentMetrics {
         }
     }
 
-    /// An attempt that failed.
-    pub fn failed(&self, elapsed: Duration, kind: &'static str) {
-        let labels = AttemptLabels { error_type: kind, ..self.labels.clone() };
+    /// An attempt that failed. The gateway's own refusals took no time at the provider: they are only counted.
+    pub fn failed(&self, elapsed: Duration, kind: ErrorKind) {
+        if kind.is_own_refusal() {
+            let deployment = self.labels.aigate_deployment.clone();
+            let labels = PassedOverLabels { deployment, reason: kind.as_str() };
+            self.metrics.passed_over.get_or_create(&labels).inc();
+            return;
+        }
+        let labels = AttemptLabels { error_type: kind.as_str(), ..self.labels.clone() };
         self.metrics.attempt_duration.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 

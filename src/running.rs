@@ -55,8 +55,11 @@ impl Running {
     }
 
     /// Stops taking calls and waits for the running ones, within the grace period. Whether all of them ended.
-    pub async fn stop(self) -> bool {
+    ///
+    /// `delay` is for balancers to read from `/readyz` that no more calls are welcome, while they still are served.
+    pub async fn stop(self, delay: Duration) -> bool {
         self.gateway.drain();
+        tokio::time::sleep(delay).await;
         // The receiver lives as long as the task below.
         let _ = self.stop.send(true);
         let clean = self.callers.await.unwrap_or(false);

@@ -100,6 +100,8 @@ fn candidate<T: Task>(
     let metrics = DeploymentMetrics::new(metrics, T::OPERATION, system, &target.model, &target.deployment);
     let service = ObserveAttempt::new(service, metrics, system);
     // Each try passes everything beneath.
-    let service = Retry::new(service, model.retry, state.budget(deployment, &model.retry));
+    // Where there is another deployment, nobody waits for one that asks for patience.
+    let patience = if model.deployments.len() > 1 { model.retry.base } else { model.retry.max };
+    let service = Retry::new(service, model.retry, patience, state.budget(deployment, &model.retry));
     Some(Candidate { target: Arc::clone(target), weight: deployment.weight, route: Route::new(service) })
 }

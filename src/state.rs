@@ -62,12 +62,18 @@ impl State {
     /// Writes how each circuit stands into the metrics.
     pub fn report(&self, metrics: &Metrics) {
         let circuits = self.circuits.lock().unwrap_or_else(PoisonError::into_inner);
+        // Models with other breaker settings have circuits of their own at the same deployment: the worst is shown.
+        let mut worst: HashMap<&Arc<str>, i64> = HashMap::new();
         for ((deployment, _), circuit) in circuits.iter() {
             let standing = match circuit.standing() {
                 Standing::Closed => 0,
                 Standing::HalfOpen => 1,
                 Standing::Open => 2,
             };
+            let shown = worst.entry(deployment).or_default();
+            *shown = standing.max(*shown);
+        }
+        for (deployment, standing) in worst {
             let labels = DeploymentLabels { deployment: Word(Arc::clone(deployment)) };
             metrics.circuit.get_or_create(&labels).set(standing);
         }

@@ -12,7 +12,7 @@ use opentelemetry_sdk::{
         BatchConfigBuilder, Sampler, SdkTracerProvider, span_processor_with_async_runtime::BatchSpanProcessor,
     },
 };
-use tracing::Span;
+use tracing::{Span, field::Empty};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::{
@@ -20,6 +20,8 @@ use tracing_subscriber::{
 };
 
 use crate::config::document::{Log, LogFormat, Telemetry};
+
+const TRACEPARENT: &str = "traceparent";
 
 /// Spans for traces have this target; the log does not show them.
 const TRACE: &str = "aigate::trace";
@@ -110,7 +112,7 @@ where
 
 /// The caller's trace context, if it sent one in the W3C's form.
 pub fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
     let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut parts = text.split('-');
     let version = parts.next().is_some_and(|part| hex(part, 2));
@@ -127,17 +129,32 @@ pub fn call_span(operation: &'static str, trail: &Trail) -> Span {
         "call",
         otel.name = operation,
         otel.kind = "server",
+        otel.status_code = Empty,
         gen_ai.operation.name = operation,
+        gen_ai.request.model = Empty,
+        error.type = Empty,
         aigate.request_id = %trail.request_id,
     );
     if !span.is_disabled()
-        && let Some(traceparent) = &trail.traceparent
+        && let Some(traceparent) = trail.received_traceparent()
     {
-        let carrier = std::collections::HashMap::from([("traceparent".to_owned(), traceparent.clone())]);
+        let carrier = std::collections::HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
         let parent =
             opentelemetry::global::get_text_map_propagator(|propagator| propagator.extract(&carrier));
         // Fails only for a span that has begun already.
         let _ = span.set_parent(parent);
     }
     span
+}
+
+/// The `traceparent` of a span, for the provider; `None` when nothing is traced.
+pub fn traceparent_of(span: &Span) -> Option<String> {
+    if span.is_disabled() {
+        return None;
+    }
+    let mut carrier = std::collections::HashMap::<String, String>::new();
+    opentelemetry::global::get_text_map_propagator(|propagator| {
+        propagator.inject_context(&span.context(), &mut carrier);
+    });
+    carrier.remove(TRACEPARENT)
 }

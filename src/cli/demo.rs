@@ -30,8 +30,18 @@ async fn run(arguments: &Arguments, show: &show::Show) -> Result<(), String> {
     print(&show.welcome(stage.url(), stage.operations_url()))?;
     let tour = tour::tour(&stage, show);
     let tally = tokio::select! {
-        tally = tour => tally?,
-        stopped = wait_for_signal() => return stopped,
+        tally = tour => tally,
+        stopped = wait_for_signal() => {
+            stage.clear().await;
+            return stopped;
+        }
+    };
+    let tally = match tally {
+        Ok(tally) => tally,
+        Err(why) => {
+            stage.clear().await;
+            return Err(why);
+        }
     };
     print(&show.farewell(&tally))?;
     if arguments.stay || (show.is_terminal() && !arguments.once) {

@@ -36,7 +36,11 @@ async fn run(plan: Plan) -> Result<(), String> {
     let lost = tokio::spawn(report_lost_lines(Arc::clone(&guard), Arc::clone(&running.gateway)));
     wait_for_signal().await?;
     tracing::info!(grace = %humantime::format_duration(plan.server.shutdown_grace), "stopping: running calls may end");
-    let clean = running.stop().await;
+    let clean = tokio::select! {
+        clean = running.stop(plan.server.shutdown_delay) => clean,
+        // Whoever asks twice does not want to wait.
+        again = wait_for_signal() => again.map(|()| false)?,
+    };
     if !clean {
         tracing::warn!("some calls had not ended within the grace period and were cut off");
     }

@@ -33,6 +33,11 @@ pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
     let Document { server, operations, log, telemetry, defaults, keys, providers, models } = document;
 
     let provider_names: HashSet<String> = providers.keys().cloned().collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    for name in provider_names.iter().filter(|name| name.is_empty() || !name.chars().all(plain)) {
+        faults
+            .add::<()>(&["providers", name], "a provider's name has letters, digits, `-`, `_` and `.` only");
+    }
     let built = build_providers(providers, &mut faults);
     let keys: Vec<KeyPlan> = keys
         .into_iter()
@@ -63,6 +68,7 @@ pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
         .into_iter()
         .filter_map(|(name, model)| base.model(&name, model, &mut faults))
         .collect::<Vec<_>>();
+    check_concurrency(&models, &mut faults);
     if models.is_empty() && faults.0.is_empty() {
         faults
             .add::<()>(&["models"], "there is no model: callers have nothing to name; add a `[models.NAME]`");
@@ -78,6 +84,7 @@ pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
             header_timeout: server.header_timeout.0,
             body_timeout: server.body_timeout.0,
             max_connections: server.max_connections,
+            shutdown_delay: server.shutdown_delay.0,
             shutdown_grace: server.shutdown_grace.0,
         },
         operations: operations.listen,
@@ -159,6 +166,25 @@ fn check_listeners(server: &Server, operations: &Operations, has_keys: bool, fau
     for (key, value) in [("header_timeout", server.header_timeout), ("body_timeout", server.body_timeout)] {
         if value.0.is_zero() {
             faults.add::<()>(&["server", key], "must be longer than zero");
+        }
+    }
+}
+
+/// A deployment has one bound, whichever model it is asked for.
+fn check_concurrency(models: &[ModelPlan], faults: &mut Faults) {
+    let mut bounds = BTreeMap::new();
+    for model in models {
+        for (index, deployment) in model.deployments.iter().enumerate() {
+            let first =
+                bounds.entry(&deployment.target.deployment).or_insert((deployment.concurrency, &model.name));
+            if first.0 != deployment.concurrency {
+                let message = format!(
+                    "`{}` has another bound in the model `{}`: write the same one in both",
+                    deployment.target.deployment, first.1
+                );
+                let path = ["models", &model.name, "deployments", &index.to_string(), "concurrency"];
+                faults.add::<()>(&path, message);
+            }
         }
     }
 }

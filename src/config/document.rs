@@ -45,7 +45,9 @@ pub struct Server {
     pub body_timeout: Interval,
     /// The most connections at once; more wait to be accepted.
     pub max_connections: usize,
-    /// How long running calls may go on after a signal to stop.
+    /// How long calls are still taken after a signal to stop, while `/readyz` says no already.
+    pub shutdown_delay: Interval,
+    /// How long running calls may go on after that.
     pub shutdown_grace: Interval,
 }
 
@@ -223,7 +225,8 @@ pub struct Retry {
     /// The first wait; it doubles each time, and a random part of it is waited.
     #[serde(default)]
     pub base: Option<Interval>,
-    /// The longest wait. A provider that says to come back later than this is left for the next deployment.
+    /// The longest wait. A provider that asks for a longer one is not waited for; where the model has another deployment,
+    /// neither is one that asks for more than `base`.
     #[serde(default)]
     pub max: Option<Interval>,
     /// Retries may add this share to a deployment's calls, 0 to 1, so that they do not add to an overload.

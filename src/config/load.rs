@@ -60,8 +60,7 @@ fn merge(source: &Source) -> Result<Value, Fault> {
         Source::Text(text) => text.clone(),
     };
     let toml = |text: &str| config::File::from_str(text, config::FileFormat::Toml);
-    let variables =
-        config::Environment::with_prefix("AIGATE").prefix_separator("__").separator("__").try_parsing(true);
+    let variables = config::Environment::with_prefix("AIGATE").prefix_separator("__").separator("__");
     config::Config::builder()
         .add_source(toml(DEFAULTS))
         .add_source(toml(&text))
@@ -159,6 +158,13 @@ impl Reader<'_> {
                 Err(error) => error,
             };
             let wrong = track.path();
+            // Variables are texts: a number or a truth value is made of one where it is wanted.
+            if let Some(text) = at(&mut value, &wrong)
+                && let Some(better) = text.as_str().and_then(reread)
+            {
+                *text = better;
+                continue;
+            }
             let message = error.to_string();
             let missing_because_removed =
                 removed.iter().any(|key| message == format!("missing field `{key}`"));
@@ -262,6 +268,24 @@ impl Reader<'_> {
 
 /// The most wrong values that are told of one entry.
 const MOST_FAULTS: usize = 64;
+
+/// What stands at `path`.
+fn at<'a>(value: &'a mut Value, path: &serde_path_to_error::Path) -> Option<&'a mut Value> {
+    use serde_path_to_error::Segment;
+    path.iter().try_fold(value, |here, segment| match segment {
+        Segment::Map { key } => here.get_mut(key),
+        Segment::Seq { index } => here.get_mut(index),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })
+}
+
+/// A text as a number or a truth value.
+fn reread(text: &str) -> Option<Value> {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_))) => Some(value),
+        _ => None,
+    }
+}
 
 /// Removes what stands at `path`; its key, if it is a field of a table.
 fn take_out(value: &mut Value, path: &serde_path_to_error::Path) -> Option<String> {

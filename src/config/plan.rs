@@ -40,7 +40,9 @@ pub struct ServerPlan {
     pub body_timeout: Duration,
     /// The most connections at once.
     pub max_connections: usize,
-    /// For running calls after a signal to stop.
+    /// For balancers to notice a signal to stop.
+    pub shutdown_delay: Duration,
+    /// For running calls after that.
     pub shutdown_grace: Duration,
 }
 

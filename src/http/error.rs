@@ -90,7 +90,7 @@ impl Refusal {
             Some(WireAttempt {
                 deployment: &target.deployment,
                 error: failure.kind.as_str(),
-                message: &failure.message,
+                message: failure.public(),
                 elapsed_ms: elapsed.as_millis(),
                 retry_after_ms: failure.retry_after.map(|wait| wait.as_millis()),
             })
@@ -157,6 +157,8 @@ impl From<Error> for Refusal {
             ErrorKind::Denied
             | ErrorKind::Missing
             | ErrorKind::CircuitOpen
+            | ErrorKind::AskedToWait
+            | ErrorKind::Deadline
             | ErrorKind::Timeout
             | ErrorKind::Unavailable
             | ErrorKind::Interrupted
@@ -182,9 +184,9 @@ impl From<Error> for Refusal {
 /// 429 when every deployment only asks for patience, else 503.
 fn exhausted(attempts: &[AttemptRecord]) -> (StatusCode, &'static str) {
     let kinds = || attempts.iter().filter_map(|attempt| attempt.failure.as_ref()).map(|failure| failure.kind);
-    let patience =
-        |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::CircuitOpen);
-    let throttled = |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::Overloaded);
+    let throttled =
+        |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::AskedToWait | ErrorKind::Overloaded);
+    let patience = |kind| throttled(kind) || kind == ErrorKind::CircuitOpen;
     if kinds().all(patience) && kinds().any(throttled) {
         (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")
     } else {

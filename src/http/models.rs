@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::Response,
 };
 use serde::Serialize;
@@ -40,10 +40,11 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) 
 
 pub(super) async fn retrieve(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
     run(&gateway, request.headers(), |_| async {
+        let Ok(Path(name)) = name else { return Err(unknown_model(&gateway, "?")) };
         match item(&gateway, &name) {
             Some(item) => write(&item),
             None => Err(unknown_model(&gateway, &name)),

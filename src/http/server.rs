@@ -8,6 +8,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
@@ -28,6 +29,8 @@ pub struct Bounds {
 /// The largest request head, in bytes, and the most headers. More gets 431.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
+/// How long a caller may leave what was sent unread.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// Serves `router` until `stop` says so, then waits for running requests, within bounds. Returns whether all of them
 /// ended by themselves.
@@ -56,11 +59,16 @@ pub async fn serve(
             }
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
         // The connection owns its calls: when it goes, they are dropped.
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let Ok(Ok(protocol)) = timeout(bounds.header_timeout, first_bytes(&stream)).await else { return };
+            let builder = match protocol {
+                Protocol::Http1 => builder.http1_only(),
+                Protocol::Http2 => builder.http2_only(),
+            };
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "connection ended");
             }
             drop(place);
@@ -77,7 +85,31 @@ async fn accept(
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     stream.set_nodelay(true)?;
+    // A caller that stops reading is cut off, and its call upstream with it.
+    SockRef::from(&stream).set_tcp_user_timeout(Some(STALLED))?;
     Ok((stream, place))
+}
+
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Waits for as many bytes as it takes to tell HTTP/2 from HTTP/1, without taking them.
+async fn first_bytes(stream: &TcpStream) -> io::Result<Protocol> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        let seen = seen.get(..count).unwrap_or_default();
+        match count {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if !PREFACE.starts_with(seen) => return Ok(Protocol::Http1),
+            _ if count == PREFACE.len() => return Ok(Protocol::Http2),
+            // Part of a preface: `peek` would give the same bytes again at once.
+            _ => sleep(Duration::from_millis(5)).await,
+        }
+    }
 }
 
 fn connection_builder(bounds: Bounds) -> auto::Builder<TokioExecutor> {

@@ -73,7 +73,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Breaker<S> {
     }
 
     fn call(&mut self, call: Call<T>) -> Answer<T> {
-        let probe = match self.circuit.ask() {
+        let probe = match self.circuit.ask(call.trail.is_urgent()) {
             Ok(probe) => probe,
             Err(refusal) => return Box::pin(std::future::ready(Err(refused(refusal)))),
         };
@@ -98,25 +98,23 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Breaker<S> {
 
 /// What a failure says about the deployment.
 fn verdict(error: &Error) -> Verdict {
-    match error.kind() {
-        ErrorKind::Throttled => Verdict::Throttled(error.retry_after()),
-        kind if kind.blames_provider() => Verdict::Failure(error.retry_after()),
+    let wait = error.retry_after().filter(|wait| !wait.is_zero());
+    match (error.kind(), wait) {
+        (ErrorKind::Throttled, Some(wait)) => Verdict::AskedToWait(wait),
+        (kind, wait) if kind.blames_provider() => Verdict::Failure(wait),
+        // It answered, and found the request wrong: it works. `Unsupported` was often never sent.
+        (ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Filtered, _) => Verdict::Success,
         _ => Verdict::Unknown,
     }
 }
 
-/// A deployment that asked for patience is still throttled, whoever says so; one that failed is left alone.
-fn refused(Refusal { wait, throttled }: Refusal) -> Error {
-    let millis = wait.as_millis();
-    let (kind, message) = if throttled {
-        (
-            ErrorKind::Throttled,
-            format!("the provider asked for patience: it is left alone for another {millis} ms"),
-        )
-    } else {
-        (ErrorKind::CircuitOpen, format!("the circuit is open for another {millis} ms"))
+/// The gateway leaves the deployment alone.
+fn refused(refusal: Refusal) -> Error {
+    let (kind, wait, message) = match refusal {
+        Refusal::Asked(wait) => (ErrorKind::AskedToWait, wait, "the provider asked for patience: left alone"),
+        Refusal::Open(wait) => (ErrorKind::CircuitOpen, wait, "the circuit is open"),
     };
-    Error::new(kind, message).with_retry_after(wait)
+    Error::new(kind, format!("{message} for another {} ms", wait.as_millis())).with_retry_after(wait)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use aigate_contract::{AttemptRecord, Call, Error, ErrorKind, Result, Target, Task};
+use aigate_contract::{AttemptRecord, Call, Error, ErrorKind, Failure, Result, Target, Task};
 use rand::Rng;
 use tokio::time::Instant;
 use tower::Service;
@@ -42,7 +42,19 @@ impl<T: Task> Failover<T> {
         Self { model, strategy, candidates: candidates.into() }
     }
 
-    async fn walk(self, mut call: Call<T>) -> Result<T::Response> {
+    /// When every deployment is left alone, none was asked: then each is, once, whatever its circuit says. Otherwise an
+    /// outage would last as long as the circuits, and not as long as the clouds.
+    async fn walk(self, call: Call<T>) -> Result<T::Response> {
+        match self.round(call.clone()).await {
+            Err(error) if error.kind() == ErrorKind::Exhausted && none_was_asked(error.attempts()) => {
+                call.trail.become_urgent();
+                self.round(call).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn round(&self, mut call: Call<T>) -> Result<T::Response> {
         for index in order(self.strategy, &self.candidates) {
             let Some(candidate) = self.candidates.get(index) else { continue };
             if Instant::now() >= call.deadline {
@@ -60,6 +72,11 @@ impl<T: Task> Failover<T> {
         }
         Err(exhausted(&self.model, call.trail.attempts(), Instant::now() >= call.deadline))
     }
+}
+
+fn none_was_asked(attempts: &[AttemptRecord]) -> bool {
+    let left_alone = |failure: &Failure| failure.kind == ErrorKind::CircuitOpen;
+    !attempts.is_empty() && attempts.iter().all(|attempt| attempt.failure.as_ref().is_some_and(left_alone))
 }
 
 /// In which order the candidates are tried.
@@ -89,30 +106,39 @@ fn order<T: Task>(strategy: Strategy, candidates: &[Candidate<T>]) -> Vec<usize>
 /// Everything failed: which were tried, why each failed, when to come back.
 fn exhausted(model: &str, attempts: Vec<AttemptRecord>, late: bool) -> Error {
     let failures = || attempts.iter().filter_map(|attempt| attempt.failure.as_ref());
-    // When all of them cannot do what the caller asks, it is the caller's to change.
-    for kind in [ErrorKind::Unsupported, ErrorKind::TooLarge] {
-        if !attempts.is_empty()
-            && failures().all(|failure| failure.kind == kind)
-            && let Some(first) = failures().next()
-        {
-            let mut error = Error::new(kind, first.message.clone());
-            if let Some(param) = &first.param {
-                error = error.with_param(param.clone());
-            }
-            return error.with_attempts(attempts);
+    // When none of them can do what the caller asks, it is the caller's to change.
+    let beyond = |failure: &Failure| matches!(failure.kind, ErrorKind::Unsupported | ErrorKind::TooLarge);
+    if failures().all(beyond)
+        && let Some(first) = failures().next()
+    {
+        let mut error = Error::new(first.kind, first.message.clone());
+        if let Some(param) = &first.param {
+            error = error.with_param(param.clone());
         }
+        return error.with_attempts(attempts);
     }
     let list: Vec<String> = attempts
         .iter()
         .filter_map(|attempt| Some((attempt, attempt.failure.as_ref()?)))
         .map(|(attempt, failure)| {
-            format!("{}: {} ({})", attempt.target.deployment, failure.kind.as_str(), failure.message)
+            format!("{}: {} ({})", attempt.target.deployment, failure.kind.as_str(), failure.public())
         })
         .collect();
     let why = if late { "the call's deadline passed" } else { "no deployment answered" };
-    let message = format!("model `{model}`: {why}; tried {}", list.join("; "));
-    let soonest: Option<Duration> = failures().filter_map(|failure| failure.retry_after).min();
+    let tried =
+        if list.is_empty() { "none was tried".to_owned() } else { format!("tried {}", list.join("; ")) };
+    let message = format!("model `{model}`: {why}; {tried}");
+    let soonest = soonest(&attempts);
     Error::new(ErrorKind::Exhausted, message).with_retry_after(soonest).with_attempts(attempts)
+}
+
+/// When the first of the deployments may answer again; each counts by what it said last.
+fn soonest(attempts: &[AttemptRecord]) -> Option<Duration> {
+    let is_last = |place: usize, target: &Arc<Target>| {
+        !attempts.iter().skip(place + 1).any(|later| later.target.deployment == target.deployment)
+    };
+    let last = attempts.iter().enumerate().filter(|(place, attempt)| is_last(*place, &attempt.target));
+    last.filter_map(|(_, attempt)| attempt.failure.as_ref()?.retry_after).min()
 }
 
 impl<T: Task> Service<Call<T>> for Failover<T> {
@@ -191,7 +217,8 @@ mod tests {
         assert_eq!(error.retry_after(), Some(Duration::from_secs(4)));
         assert_eq!(
             error.message(),
-            "model `m`: no deployment answered; tried a/x: throttled (busy); b/x: throttled (busy)"
+            "model `m`: no deployment answered; tried a/x: throttled (the provider asks for patience); \
+             b/x: throttled (the provider asks for patience)"
         );
     }
 

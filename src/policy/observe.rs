@@ -13,10 +13,13 @@ use aigate_contract::{Call, End, Error, Facts, Result, Task, Tend, Trail};
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use tokio::time::Instant;
 use tower::Service;
-use tracing::{Instrument, field::Empty};
+use tracing::{Instrument, Span, field::Empty};
 
 use super::{Answer, Upstream};
-use crate::metrics::{CallLabels, DeploymentMetrics, Metrics, ModelLabels, Word};
+use crate::{
+    metrics::{CallLabels, DeploymentMetrics, Metrics, ModelLabels, Word},
+    telemetry,
+};
 
 /// Watches calls of one model.
 #[derive(Clone, Debug)]
@@ -58,12 +61,17 @@ struct Record {
     trail: Arc<Trail>,
     streamed: bool,
     first_chunk: Option<Duration>,
+    /// The call's span, which ends when the record does.
+    span: Span,
     ended: bool,
 }
 
 impl Record {
     fn close(&mut self, outcome: &'static str, facts: Option<&Facts>, error: Option<&Error>) {
         self.ended = true;
+        if let Some(error) = error {
+            fail(&self.span, error);
+        }
         let scope = &self.scope;
         let elapsed = self.trail.started.elapsed();
         scope.metrics.in_flight.dec();
@@ -84,11 +92,18 @@ impl Record {
 
     fn write(&self, outcome: &'static str, elapsed: Duration, facts: Option<&Facts>, error: Option<&Error>) {
         let attempts = self.trail.attempts();
-        let last = attempts.last();
+        let asked = self.trail.asked();
         let usage = facts.and_then(|facts| facts.usage.as_ref());
         let finish = facts
             .map(|facts| facts.finish.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(","));
         let dropped = self.trail.dropped();
+        let failures: Vec<String> = attempts
+            .iter()
+            .filter_map(|attempt| Some((&attempt.target.deployment, attempt.failure.as_ref()?)))
+            .map(|(deployment, failure)| {
+                format!("{deployment}: {} ({})", failure.kind.as_str(), failure.message)
+            })
+            .collect();
         let millis = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
         tracing::info!(
             target: "aigate::call",
@@ -98,8 +113,8 @@ impl Record {
             task = self.scope.task,
             stream = self.streamed,
             outcome,
-            provider = last.map(|attempt| &*attempt.target.provider),
-            deployment = last.map(|attempt| &*attempt.target.deployment),
+            provider = asked.as_ref().map(|target| &*target.provider),
+            deployment = asked.as_ref().map(|target| &*target.deployment),
             attempts = attempts.len(),
             duration_ms = millis(elapsed),
             first_chunk_ms = self.first_chunk.map(millis),
@@ -110,6 +125,8 @@ impl Record {
             finish = finish.filter(|finish| !finish.is_empty()),
             dropped = (!dropped.is_empty()).then(|| dropped.join(",")),
             error = error.map(Error::message),
+            // In full: the caller reads less.
+            failures = (!failures.is_empty()).then(|| failures.join("; ")),
             "call"
         );
     }
@@ -144,11 +161,14 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveCall<S> {
 
     fn call(&mut self, call: Call<T>) -> Answer<T> {
         self.scope.metrics.in_flight.inc();
+        let span = Span::current();
+        span.record("gen_ai.request.model", &*self.scope.model);
         let mut record = Record {
             scope: Arc::clone(&self.scope),
             trail: Arc::clone(&call.trail),
             streamed: T::STREAMED,
             first_chunk: None,
+            span,
             ended: false,
         };
         let answer = self.inner.call(call);
@@ -182,17 +202,34 @@ impl<S> ObserveAttempt<S> {
     }
 }
 
-/// Counts what an answer consumed, once it is known.
-struct Meter(Arc<DeploymentMetrics>);
+/// Counts what an answer consumed, once it is known, and ends the attempt's span with it.
+struct Meter {
+    metrics: Arc<DeploymentMetrics>,
+    span: Span,
+}
 
 impl Tend for Meter {
     fn end(self, end: End<'_>) {
-        match end {
-            End::Complete(facts) => self.0.consumed(facts.usage.as_ref()),
-            End::Abandoned(facts) => self.0.consumed(facts.usage.as_ref()),
-            End::Failed(_) => self.0.consumed(None),
+        let usage = match end {
+            End::Complete(facts) | End::Abandoned(facts) => facts.usage.as_ref(),
+            End::Failed(error) => {
+                fail(&self.span, error);
+                None
+            }
+        };
+        self.metrics.consumed(usage);
+        if self.span.is_disabled() {
+            return;
+        }
+        if let Some(usage) = usage {
+            self.span.record("gen_ai.usage.input_tokens", usage.input());
+            self.span.record("gen_ai.usage.output_tokens", usage.output);
         }
     }
+}
+
+fn fail(span: &Span, error: &Error) {
+    span.record("error.type", error.kind().as_str()).record("otel.status_code", "ERROR");
 }
 
 impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
@@ -218,8 +255,14 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
             gen_ai.provider.name = self.system,
             gen_ai.request.model = %target.model,
             aigate.deployment = %target.deployment,
+            gen_ai.usage.input_tokens = Empty,
+            gen_ai.usage.output_tokens = Empty,
             error.type = Empty,
         );
+        if let Some(traceparent) = telemetry::traceparent_of(&span) {
+            trail.trace(traceparent);
+        }
+        trail.ask(&target);
         let attempt = self.inner.call(call).instrument(span.clone());
         Box::pin(async move {
             let outcome = attempt.await;
@@ -228,11 +271,11 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
             match outcome {
                 Ok(answer) => {
                     metrics.answered(elapsed, T::STREAMED);
-                    Ok(T::tend(answer, Meter(metrics)))
+                    Ok(T::tend(answer, Meter { metrics, span }))
                 }
                 Err(error) => {
-                    metrics.failed(elapsed, error.kind().as_str());
-                    span.record("error.type", error.kind().as_str()).record("otel.status_code", "ERROR");
+                    metrics.failed(elapsed, error.kind());
+                    fail(&span, &error);
                     Err(error.with_target(&target))
                 }
             }

@@ -1,9 +1,8 @@
 //! Tries the same deployment again when it may do better in a moment.
 //!
 //! Stands above the breaker (which may open between two tries and then ends them) and beneath failover. Waits with
-//! jittered exponential backoff, never past the call's deadline, never shorter than the provider asks; when the provider
-//! asks for longer than the longest wait, the next deployment is the better choice. A budget keeps retries from adding to
-//! an overload.
+//! jittered exponential backoff, never past the call's deadline, never shorter than the provider asks. When the provider asks
+//! for longer than `patience`, the next deployment is the better choice. A budget keeps retries from adding to an overload.
 
 use std::{
     sync::Arc,
@@ -27,13 +26,15 @@ use crate::config::RetryPlan;
 pub struct Retry<S> {
     inner: S,
     plan: RetryPlan,
+    patience: Duration,
     budget: Arc<TpsBudget>,
 }
 
 impl<S> Retry<S> {
-    /// Retries `inner` as planned, within `budget`, which is shared by all who call the same deployment.
-    pub fn new(inner: S, plan: RetryPlan, budget: Arc<TpsBudget>) -> Self {
-        Self { inner, plan, budget }
+    /// Retries `inner` as planned, within `budget`, which is shared by all who call the same deployment. A provider that wants
+    /// to be left alone for longer than `patience` is not waited for.
+    pub fn new(inner: S, plan: RetryPlan, patience: Duration, budget: Arc<TpsBudget>) -> Self {
+        Self { inner, plan, patience, budget }
     }
 }
 
@@ -52,7 +53,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Retry<S> {
     }
 
     fn call(&mut self, call: Call<T>) -> Answer<T> {
-        let (plan, budget) = (self.plan, Arc::clone(&self.budget));
+        let (plan, patience, budget) = (self.plan, self.patience, Arc::clone(&self.budget));
         let mut inner = self.inner.clone();
         let first = self.inner.call(call.clone());
         Box::pin(async move {
@@ -60,7 +61,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Retry<S> {
             let mut outcome = first.await;
             for retry in 0..plan.max_retries {
                 let Err(error) = &outcome else { break };
-                let Some(wait) = wait(&plan, retry, error, call.deadline) else { break };
+                let Some(wait) = wait(&plan, patience, retry, error, call.deadline) else { break };
                 if !budget.withdraw() {
                     tracing::debug!(deployment = %call.target.deployment, "retry budget is spent");
                     break;
@@ -75,14 +76,20 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Retry<S> {
 }
 
 /// How long to wait before the next try; `None` when there is no point in one.
-fn wait(plan: &RetryPlan, retry: u32, error: &Error, deadline: Instant) -> Option<Duration> {
+fn wait(
+    plan: &RetryPlan,
+    patience: Duration,
+    retry: u32,
+    error: &Error,
+    deadline: Instant,
+) -> Option<Duration> {
     if !error.kind().is_retryable() {
         return None;
     }
     let ceiling = plan.base.saturating_mul(1 << retry.min(16)).min(plan.max);
     let jittered = ceiling.mul_f64(rand::rng().random_range(0.5..=1.0));
     let wait = match error.retry_after() {
-        Some(asked) if asked > plan.max => return None,
+        Some(asked) if asked > patience => return None,
         Some(asked) => asked.max(jittered),
         None => jittered,
     };
@@ -98,7 +105,7 @@ mod tests {
 
     fn retry(upstream: &Script<Chat>, max_retries: u32) -> Retry<Script<Chat>> {
         let plan = RetryPlan { max_retries, ..plan().retry };
-        Retry::new(upstream.clone(), plan, Arc::new(budget(&plan)))
+        Retry::new(upstream.clone(), plan, plan.max, Arc::new(budget(&plan)))
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,7 +155,7 @@ mod tests {
     async fn a_spent_budget_ends_the_retries() {
         let upstream = Script::<Chat>::fails(|| Error::new(ErrorKind::Unavailable, "x"));
         let plan = RetryPlan { max_retries: 1, budget: 0.0, base: Duration::from_nanos(1), ..plan().retry };
-        let mut service = Retry::new(upstream.clone(), plan, Arc::new(budget(&plan)));
+        let mut service = Retry::new(upstream.clone(), plan, plan.max, Arc::new(budget(&plan)));
         for _ in 0..1000 {
             let _ = service.call(call::<Chat>()).await.unwrap_err();
         }

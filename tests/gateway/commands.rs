@@ -270,6 +270,9 @@ fn variables_override_the_file_and_an_address_in_use_is_told() {
     );
     let mut child = aigate(&["serve", "--config", file.0.to_str().unwrap()])
         .env("AIGATE__SERVER__LISTEN", &address)
+        .env("AIGATE__SERVER__MAX_CONNECTIONS", "17")
+        .env("AIGATE__LOG__CALLS", "false")
+        .env("AIGATE__PROVIDERS__O__API_KEY", "12345")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

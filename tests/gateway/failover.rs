@@ -9,10 +9,10 @@ use crate::harness::{House, KINDS, name};
 
 const QUICK: &str = r#"
 [defaults.timeouts]
-attempt = "300ms"
-first_chunk = "300ms"
-idle = "300ms"
-deadline = "5s"
+attempt = "800ms"
+first_chunk = "800ms"
+idle = "800ms"
+deadline = "8s"
 [defaults.retry]
 base = "10ms"
 [defaults.breaker]
@@ -38,8 +38,13 @@ fn faults() -> Vec<Fault> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_of_each_cloud_is_survived_whole_and_streamed() {
     for kind in [CloudKind::Azure, CloudKind::Aws, CloudKind::Google] {
-        for fault in faults() {
+        // In a stream these strike after the first chunk, when nothing fails over any more.
+        let only_whole = [Fault::Malformed, Fault::CutMidStream { after_chunks: 1 }];
+        for fault in faults().into_iter().chain(only_whole.clone()) {
             for stream in [false, true] {
+                if stream && only_whole.contains(&fault) {
+                    continue;
+                }
                 let house = House::new(QUICK).await;
                 house.cloud(kind).set_fault(Some(fault.clone()));
                 // The clouds before it in the order are gone, so that this one is asked.
@@ -100,10 +105,10 @@ async fn when_every_cloud_is_out_the_caller_learns_who_was_tried_why_and_when_to
     for stream in [false, true] {
         let begun = Instant::now();
         let response = house.ask("all", "anyone?", stream).await;
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(begun.elapsed() < Duration::from_secs(8));
         assert_eq!(response.status(), 503);
         let wait: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-        assert!(wait <= 7, "{wait}");
+        assert!((1..=7).contains(&wait), "{wait}");
         let body: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         assert_eq!(body["error"]["code"], "all_deployments_failed");
         let attempts = body["error"]["attempts"].as_array().unwrap();

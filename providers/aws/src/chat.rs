@@ -59,7 +59,7 @@ impl Aws {
             .set_service_tier(prompt.tier)
             .set_output_config(prompt.output)
             .customize()
-            .mutate_request(prepare(call.trail.traceparent.clone(), prompt.sorted));
+            .mutate_request(prepare(call.trail.traceparent().map(str::to_owned), prompt.sorted));
         let answer = Box::pin(request.send()).await.map_err(from_sdk)?;
         let id = answer_id(answer.request_id());
         reply::whole(answer, id, now(), &call.target.model)
@@ -80,7 +80,7 @@ impl Aws {
             .set_service_tier(prompt.tier)
             .set_output_config(prompt.output)
             .customize()
-            .mutate_request(prepare(call.trail.traceparent.clone(), prompt.sorted));
+            .mutate_request(prepare(call.trail.traceparent().map(str::to_owned), prompt.sorted));
         let answer = Box::pin(request.send()).await.map_err(from_sdk)?;
         let writer = ChunkWriter::new(answer_id(answer.request_id()), now(), &*call.target.model);
         stream::begin(answer.stream, writer).await

@@ -108,7 +108,7 @@ async fn invoke(call: &Call<Embed>, client: &Client, embedder: Embedder, body: V
         .accept("application/json")
         .body(Blob::new(body.to_string()))
         .customize()
-        .mutate_request(prepare(call.trail.traceparent.clone(), false))
+        .mutate_request(prepare(call.trail.traceparent().map(str::to_owned), false))
         .interceptor(count.clone());
     let answer = Box::pin(request.send()).await.map_err(from_sdk)?;
     embedder.read(answer.body.as_ref(), count.get())

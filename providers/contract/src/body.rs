@@ -23,6 +23,9 @@ struct Field {
     value: Range<usize>,
 }
 
+/// The most top-level fields of a body: far more than any API has.
+const MAX_FIELDS: usize = 256;
+
 /// Why a body is refused. The message is meant for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BodyError {
@@ -61,6 +64,10 @@ impl Body {
             param: None,
         })?;
         let start = bytes.as_ptr() as usize;
+        if spans.0.len() > MAX_FIELDS {
+            let message = format!("the body has {} fields: at most {MAX_FIELDS} are taken", spans.0.len());
+            return Err(BodyError { message, param: None });
+        }
         if let Some(name) = twice(&spans.0) {
             return Err(BodyError::at(name, "the field stands twice in the body"));
         }
@@ -75,6 +82,15 @@ impl Body {
     /// The fields' names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| &*field.name)
+    }
+
+    /// The names of fields that are not in `known` and not `null`.
+    pub fn unknown(&self, known: &[&str]) -> Vec<String> {
+        let fields = self.fields.iter().filter(|field| !known.contains(&&*field.name));
+        fields
+            .filter(|field| &self.bytes[field.value.clone()] != b"null")
+            .map(|field| field.name.to_string())
+            .collect()
     }
 
     /// A field's JSON text.

@@ -1,7 +1,10 @@
 //! One request on its way, and what happened to it so far.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -87,12 +90,15 @@ pub enum OnUnsupported {
 pub struct Trail {
     /// The call's id, from the caller or made here.
     pub request_id: Arc<str>,
-    /// W3C `traceparent` to hand on to the provider, if the call is traced.
-    pub traceparent: Option<String>,
+    /// The caller's W3C `traceparent`.
+    received: Option<String>,
+    /// The `traceparent` of our own span, once there is one.
+    own: OnceLock<String>,
     /// The name of the caller's key, if it has one.
     pub caller: Option<Arc<str>>,
     /// When the call arrived.
     pub started: Instant,
+    urgent: AtomicBool,
     notes: Mutex<Notes>,
 }
 
@@ -100,7 +106,18 @@ pub struct Trail {
 struct Notes {
     attempts: Vec<AttemptRecord>,
     dropped: Vec<String>,
+    /// The deployment asked last, whether or not it has answered.
+    asked: Option<Arc<Target>>,
+    fetches: usize,
+    fetched: usize,
 }
+
+/// The most fields that are named as left out.
+const MAX_DROPPED: usize = 32;
+/// The most URLs that are fetched for one call, retries and failover included.
+const MAX_FETCHES: usize = 32;
+/// The most bytes that are fetched for one call.
+const MAX_FETCHED: usize = 64 * 1024 * 1024;
 
 /// One try of a call at one deployment.
 #[derive(Clone, Debug)]
@@ -137,16 +154,60 @@ pub struct Told {
     pub dropped: Vec<String>,
 }
 
+impl Failure {
+    /// What a caller may read. What concerns the operator's accounts (keys, organisations, quotas) is for the log only.
+    pub fn public(&self) -> &str {
+        match self.kind {
+            ErrorKind::Denied => {
+                "the provider refuses the gateway's credentials: its operator finds the reason in the log"
+            }
+            ErrorKind::Missing => {
+                "the provider does not know the deployment: the operator finds the reason in the log"
+            }
+            ErrorKind::Throttled => "the provider asks for patience",
+            _ => &self.message,
+        }
+    }
+}
+
 impl Trail {
     /// A call that begins now.
     pub fn new(request_id: impl Into<Arc<str>>, traceparent: Option<String>) -> Self {
         Self {
             request_id: request_id.into(),
-            traceparent,
+            received: traceparent,
+            own: OnceLock::new(),
             caller: None,
             started: Instant::now(),
+            urgent: AtomicBool::new(false),
             notes: Mutex::default(),
         }
+    }
+
+    /// The caller's W3C `traceparent`.
+    pub fn received_traceparent(&self) -> Option<&str> {
+        self.received.as_deref()
+    }
+
+    /// From now on this `traceparent` is handed on.
+    pub fn trace(&self, traceparent: String) {
+        // The first span stays the call's.
+        let _ = self.own.set(traceparent);
+    }
+
+    /// The W3C `traceparent` to hand on to the provider: our own span's, else the caller's.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.own.get().or(self.received.as_ref()).map(String::as_str)
+    }
+
+    /// Every deployment is left alone: an open circuit may let this call try.
+    pub fn become_urgent(&self) {
+        self.urgent.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every deployment was left alone.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent.load(Ordering::Relaxed)
     }
 
     /// The call of a known caller.
@@ -174,9 +235,38 @@ impl Trail {
     /// Notes that a field of the request was left out.
     pub fn drop_field(&self, field: &str) {
         let mut notes = self.notes();
-        if !notes.dropped.iter().any(|known| known == field) {
-            notes.dropped.push(field.to_owned());
+        // Names come from the caller: what cannot stand in a header is replaced.
+        let plain = |c: char| if c.is_ascii_graphic() && c != ',' { c } else { '?' };
+        let field: String = field.chars().take(128).map(plain).collect();
+        if notes.dropped.len() < MAX_DROPPED && !notes.dropped.contains(&field) {
+            notes.dropped.push(field);
+        } else if notes.dropped.len() == MAX_DROPPED {
+            notes.dropped.push("...".to_owned());
         }
+    }
+
+    /// A deployment is asked.
+    pub fn ask(&self, target: &Arc<Target>) {
+        self.notes().asked = Some(Arc::clone(target));
+    }
+
+    /// The deployment asked last, whether or not it has answered.
+    pub fn asked(&self) -> Option<Arc<Target>> {
+        self.notes().asked.clone()
+    }
+
+    /// Whether one more URL may be fetched for this call, and how many bytes of it.
+    pub fn may_fetch(&self) -> Option<usize> {
+        let mut notes = self.notes();
+        notes.fetches += 1;
+        (notes.fetches <= MAX_FETCHES)
+            .then(|| MAX_FETCHED.saturating_sub(notes.fetched))
+            .filter(|left| *left > 0)
+    }
+
+    /// So many bytes were fetched for this call.
+    pub fn fetched(&self, bytes: usize) {
+        self.notes().fetched += bytes;
     }
 
     /// The attempts so far.

@@ -31,6 +31,10 @@ pub enum ErrorKind {
     Overloaded,
     /// The deployment's circuit breaker is open.
     CircuitOpen,
+    /// The provider asked for patience a while ago; it is left alone until then.
+    AskedToWait,
+    /// The call's own time is over.
+    Deadline,
     /// No answer in time.
     Timeout,
     /// Not reachable, or a server error.
@@ -58,6 +62,8 @@ impl ErrorKind {
             Self::Throttled => "throttled",
             Self::Overloaded => "overloaded",
             Self::CircuitOpen => "circuit_open",
+            Self::AskedToWait => "asked_to_wait",
+            Self::Deadline => "deadline",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::Interrupted => "interrupted",
@@ -70,8 +76,10 @@ impl ErrorKind {
     /// Whether the same deployment may do better in a moment.
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Throttled | Self::Timeout | Self::Unavailable | Self::Interrupted | Self::Malformed => true,
-            Self::Invalid
+            Self::Throttled | Self::Unavailable | Self::Interrupted | Self::Malformed => true,
+            // A deployment that was silent for the whole of an attempt's time would cost as much again.
+            Self::Timeout
+            | Self::Invalid
             | Self::Unsupported
             | Self::TooLarge
             | Self::Filtered
@@ -79,6 +87,8 @@ impl ErrorKind {
             | Self::Missing
             | Self::Overloaded
             | Self::CircuitOpen
+            | Self::AskedToWait
+            | Self::Deadline
             | Self::Exhausted
             | Self::Internal => false,
         }
@@ -94,6 +104,8 @@ impl ErrorKind {
             | Self::Throttled
             | Self::Overloaded
             | Self::CircuitOpen
+            | Self::AskedToWait
+            | Self::Deadline
             | Self::Timeout
             | Self::Unavailable
             | Self::Interrupted
@@ -119,9 +131,16 @@ impl ErrorKind {
             | Self::Filtered
             | Self::Overloaded
             | Self::CircuitOpen
+            | Self::AskedToWait
+            | Self::Deadline
             | Self::Exhausted
             | Self::Internal => false,
         }
+    }
+
+    /// Whether the gateway refused by itself, without asking the provider.
+    pub const fn is_own_refusal(self) -> bool {
+        matches!(self, Self::Overloaded | Self::CircuitOpen | Self::AskedToWait)
     }
 }
 
@@ -295,6 +314,8 @@ mod tests {
             Throttled,
             Overloaded,
             CircuitOpen,
+            AskedToWait,
+            Deadline,
             Timeout,
             Unavailable,
             Interrupted,

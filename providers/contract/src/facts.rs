@@ -7,10 +7,6 @@ use crate::{Usage, chat::ChatChunk};
 /// What is known of an answer. Everything is optional: unknown is not zero.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// The provider's id of the answer.
-    pub id: Option<String>,
-    /// The model that the provider says has answered.
-    pub model: Option<String>,
     /// What the call consumed.
     pub usage: Option<Usage>,
     /// Why each choice ended, in order of arrival.

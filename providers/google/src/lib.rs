@@ -109,7 +109,7 @@ impl Google {
         if let Some(project) = &self.quota_project {
             request = request.header("x-goog-user-project", project.clone());
         }
-        self.client.send(request.traced(call.trail.traceparent.as_deref())).await
+        self.client.send(request.traced(call.trail.traceparent())).await
     }
 }
 

@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 
 use aigate_contract::{
-    Call, Chat, ChatStream, Error, ErrorKind, Facts, FinishReason, OpenAiUsage, Result, Usage,
+    Body, Call, Chat, ChatStream, Error, ErrorKind, Facts, FinishReason, OpenAiUsage, Result, Usage,
     chat::{ChatReply, ChatRequest, ChunkStream},
 };
-use aigate_transport::excerpt;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -51,7 +51,7 @@ pub(crate) fn write_body(request: &ChatRequest, dialect: Dialect, model: &str) -
         vec![("model", dialect.model_in_body.then_some(model.as_slice()))];
     let options = stream_options(request, dialect);
     if let Some(options) = &options {
-        changes.push(("stream_options", Some(options.as_bytes())));
+        changes.push(("stream_options", Some(options)));
     }
     let limit = request.max_tokens.map(|limit| limit.to_string());
     if let Some(limit) = &limit {
@@ -67,14 +67,14 @@ pub(crate) fn write_body(request: &ChatRequest, dialect: Dialect, model: &str) -
     Ok(request.body.with(&changes))
 }
 
-fn stream_options(request: &ChatRequest, dialect: Dialect) -> Option<String> {
+/// The caller's options with the usage asked for; what else stands in them stays as it is.
+fn stream_options(request: &ChatRequest, dialect: Dialect) -> Option<Vec<u8>> {
     if !request.stream || !dialect.stream_usage {
         return None;
     }
-    Some(match request.stream_options.and_then(|options| options.include_obfuscation) {
-        Some(padded) => format!(r#"{{"include_usage":true,"include_obfuscation":{padded}}}"#),
-        None => r#"{"include_usage":true}"#.to_owned(),
-    })
+    let own = request.body.raw("stream_options").filter(|raw| *raw != b"null").unwrap_or(b"{}");
+    let own = Body::parse(Bytes::copy_from_slice(own)).ok()?;
+    Some(own.with(&[("include_usage", Some(b"true"))]))
 }
 
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
@@ -114,10 +114,12 @@ impl Peek<'_> {
 }
 
 pub(crate) fn read<'a>(data: &'a [u8], what: &str) -> Result<Peek<'a>> {
+    // Without an excerpt: what it says is the caller's, not the log's.
     serde_json::from_slice(data).map_err(|error| {
-        let message =
-            format!("the provider's {what} is not what OpenAI's API says: {error}: {}", excerpt(data));
-        Error::new(ErrorKind::Malformed, message)
+        Error::new(
+            ErrorKind::Malformed,
+            format!("the provider's {what} is not what OpenAI's API says: {error}"),
+        )
     })
 }
 
@@ -130,16 +132,13 @@ fn read_completion(json: &[u8]) -> Result<Facts> {
         return Err(error);
     }
     if peek.choices.is_none() {
-        let message = format!("the provider's completion has no `choices`: {}", excerpt(json));
-        return Err(Error::new(ErrorKind::Malformed, message));
+        return Err(Error::new(ErrorKind::Malformed, "the provider's completion has no `choices`"));
     }
-    Ok(Facts { finish: peek.finish(), usage: peek.usage.map(Usage::from), ..Facts::default() })
+    Ok(Facts { finish: peek.finish(), usage: peek.usage.map(Usage::from) })
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     const DIALECT: Dialect =
@@ -158,6 +157,8 @@ mod tests {
             body(text, DIALECT),
             r#"{"model":"real","messages":[ {"role":"user","content":"hi"} ],"stream":true,"x_new":1.50,"stream_options":{"include_usage":true}}"#
         );
+        let text = r#"{"model":"a","messages":[{"role":"user","content":"hi"}],"stream":true,"stream_options":{"x":[1]}}"#;
+        assert!(body(text, DIALECT).contains(r#""stream_options":{"x":[1],"include_usage":true}"#));
     }
 
     #[test]

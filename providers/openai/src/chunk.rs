@@ -15,6 +15,7 @@ use aigate_contract::{
 use aigate_transport::{Response, SseStream, events};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use serde_json::Value;
 use tokio::time::{Sleep, sleep};
 
 use crate::{chat::read, glance};
@@ -83,23 +84,45 @@ impl<S: Stream<Item = Result<aigate_transport::Event>> + Unpin> Stream for Chunk
     }
 }
 
-/// Reads on until a chunk with a choice is in hand; an error until then is the call's error.
+/// Reads on until a chunk that says something is in hand; an error until then is the call's error.
 pub(crate) async fn open(
     mut chunks: impl Stream<Item = Result<ChatChunk>> + Unpin + Send + 'static,
 ) -> Result<ChunkStream> {
     let mut held = VecDeque::new();
     loop {
         match poll_fn(|cx| chunks.poll_next_unpin(cx)).await {
-            // Azure's first event has no choice, only the prompt's filter results: it commits to nothing.
-            Some(Ok(chunk)) if chunk.usage_only && held.len() < 16 => held.push_back(chunk),
             Some(Ok(chunk)) => {
+                let commits = says_something(&chunk) || held.len() >= MOST_HELD;
                 held.push_back(chunk);
-                return Ok(Box::pin(futures_util::stream::iter(held.into_iter().map(Ok)).chain(chunks)));
+                if commits {
+                    return Ok(Box::pin(futures_util::stream::iter(held.into_iter().map(Ok)).chain(chunks)));
+                }
             }
             Some(Err(error)) => return Err(error),
-            None => return Err(Error::new(ErrorKind::Malformed, "the stream ended without a single choice")),
+            None => return Err(Error::new(ErrorKind::Malformed, "the stream ended without saying anything")),
         }
     }
+}
+
+/// The most chunks that are held back while none says anything.
+const MOST_HELD: usize = 16;
+
+/// Azure's first event has no choice, only the prompt's filter results; others begin with the role alone, before the model
+/// has begun: neither commits to anything.
+fn says_something(chunk: &ChatChunk) -> bool {
+    let Ok(value) = serde_json::from_slice::<Value>(&chunk.json) else { return true };
+    let choices = value.get("choices").and_then(Value::as_array);
+    let silent = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    choices.into_iter().flatten().any(|choice| {
+        let delta = choice.get("delta").and_then(Value::as_object);
+        let speaks = delta.into_iter().flatten().any(|(name, value)| name != "role" && !silent(value));
+        speaks || choice.get("finish_reason").is_some_and(|reason| !reason.is_null())
+    })
 }
 
 /// Most chunks only add text: they are checked to be JSON, and nothing in them needs to be known.
@@ -168,6 +191,20 @@ mod tests {
         assert_eq!(run(&["{oops"]).await.err().unwrap().kind(), ErrorKind::Malformed);
         assert_eq!(run(&[]).await.err().unwrap().kind(), ErrorKind::Interrupted);
         assert_eq!(run(&["[DONE]"]).await.err().unwrap().kind(), ErrorKind::Malformed);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_only_named_its_role_can_still_fail_over() {
+        const ROLE: &str =
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+        const FILTER: &str = r#"{"choices":[],"prompt_filter_results":[{}]}"#;
+        let error = run(&[FILTER, ROLE, r#"{"error":{"message":"x"}}"#]).await.err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(
+            run(&[FILTER, ROLE, TEXT, "[DONE]"]).await.unwrap().len(),
+            3,
+            "what was held is handed on"
+        );
     }
 
     #[tokio::test]

@@ -57,7 +57,7 @@ fn read_vectors(json: Bytes, inputs: usize, format: EncodingFormat) -> Result<Em
         return Err(malformed("the provider's answer has no `data`".to_owned()));
     };
     let usage = peek.usage.clone().map(Usage::from);
-    let facts = Facts { model: peek.model.clone(), usage, ..Facts::default() };
+    let facts = Facts { usage, ..Facts::default() };
     // Some servers do not know `encoding_format` and always send numbers.
     let as_asked =
         |item: &PeekItem<'_>| item.embedding.get().starts_with('"') == (format == EncodingFormat::Base64);

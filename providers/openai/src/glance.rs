@@ -48,10 +48,12 @@ pub(crate) fn completion(data: &[u8]) -> Option<Facts> {
     for value in values(&FINDERS.finish_reason, data).filter(|value| !is_null(value)) {
         facts.finish.push(FinishReason::from(leading::<Cow<'_, str>>(value)?.as_ref()));
     }
-    for value in values(&FINDERS.usage, data).filter(|value| !is_null(value)) {
+    let mut usages = values(&FINDERS.usage, data).filter(|value| !is_null(value));
+    if let Some(value) = usages.next() {
         facts.usage = Some(Usage::from(leading::<OpenAiUsage>(value)?));
     }
-    Some(facts)
+    // A second one is an extension of the provider's: read properly which is which.
+    usages.next().is_none().then_some(facts)
 }
 
 /// The JSON value that `data` begins with.
@@ -88,7 +90,7 @@ mod tests {
         for doubtful in [
             &br#"{"choices":[{"finish_reason":"stop"}]"#[..],
             br#"{"choices":[{"finish_reason":5}]}"#,
-            br#"{"choices":[{"finish_reason":"stop"}],"usage":[]}"#,
+            br#"{"choices":[{"finish_reason":"stop"}],"x":{"usage":{}},"usage":{"prompt_tokens":1}}"#,
             br#"{"choices":[{"finish_reason":"stop"}],"error":{"message":"x"}}"#,
             br#"{"choices":[]}"#,
             b"",

@@ -1,7 +1,7 @@
 //! One request in OpenAI's shape: body and credentials on, answer or error back.
 
-use aigate_contract::{Call, Error, ErrorKind, Result, Task, Trail};
-use aigate_transport::{Client, Request, Response};
+use aigate_contract::{Call, Error, Result, Task, Trail};
+use aigate_transport::{Client, Request, Response, kind_of_status, retry_after};
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -70,7 +70,7 @@ impl<A: Account> Wire<A> {
     ) -> Result<Response> {
         let trail: &Trail = &call.trail;
         let request = Request::json(self.account.url(purpose, &call.target.model), body);
-        let request = self.account.decorate(pass.stamp(request)).traced(trail.traceparent.as_deref());
+        let request = self.account.decorate(pass.stamp(request)).traced(trail.traceparent());
         self.client.send(request).await
     }
 
@@ -79,8 +79,10 @@ impl<A: Account> Wire<A> {
         match answer.bytes(256 * 1024).await {
             Ok(body) => self.account.explain(status, &headers, &body),
             Err(error) => {
-                Error::new(ErrorKind::Unavailable, format!("the provider answered {status} and broke off"))
+                let message = format!("the provider answered {status}, and its body cannot be read");
+                Error::new(kind_of_status(status), message)
                     .with_status(status.as_u16())
+                    .with_retry_after(retry_after(&headers))
                     .with_source(error)
             }
         }

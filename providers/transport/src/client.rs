@@ -86,8 +86,12 @@ impl Client {
         let proxies = Arc::new(Proxies::new(settings.proxy.as_deref())?);
         let connector = Connector::new(tls, Arc::clone(&proxies), connect);
         let inner = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(50))
+            // A connection that leads nowhere any more is found out, not reused.
+            .http2_keep_alive_interval(Duration::from_secs(15))
+            .http2_keep_alive_timeout(Duration::from_secs(5))
             .build(connector);
         Ok(Self { inner, proxies })
     }

@@ -40,6 +40,7 @@ impl Connector {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(30)));
+        tcp.set_tcp_user_timeout(Some(Duration::from_secs(30)));
         let inner = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

@@ -34,9 +34,11 @@ fn root_cause(error: &dyn std::error::Error) -> Option<String> {
 /// What an HTTP error status means when the provider's body says nothing better.
 pub fn kind_of_status(status: StatusCode) -> ErrorKind {
     match status.as_u16() {
-        401 | 403 => ErrorKind::Denied,
-        404 => ErrorKind::Missing,
+        // 402: the account is out of credit.
+        401..=403 => ErrorKind::Denied,
+        404 | 405 | 410 => ErrorKind::Missing,
         408 | 504 => ErrorKind::Timeout,
+        409 | 425 => ErrorKind::Unavailable,
         413 => ErrorKind::TooLarge,
         429 => ErrorKind::Throttled,
         400..=499 => ErrorKind::Invalid,

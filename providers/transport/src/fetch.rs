@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use aigate_contract::{Error, ErrorKind, Result};
+use aigate_contract::{Error, ErrorKind, Result, Trail};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -43,6 +43,8 @@ pub enum Fetched {
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     client: reqwest::Client,
+    /// `https`, but for tests.
+    scheme: &'static str,
     allowed: fn(IpAddr) -> bool,
 }
 
@@ -52,10 +54,10 @@ impl Fetcher {
     /// # Errors
     /// A message for the operator when TLS cannot be set up.
     pub fn build() -> Result<Self, String> {
-        Self::with_policy(is_public)
+        Self::with_policy("https", is_public)
     }
 
-    fn with_policy(allowed: fn(IpAddr) -> bool) -> Result<Self, String> {
+    fn with_policy(scheme: &'static str, allowed: fn(IpAddr) -> bool) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .user_agent(crate::client::USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
@@ -65,15 +67,16 @@ impl Fetcher {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| format!("cannot build the client that fetches pictures: {error}"))?;
-        Ok(Self { client, allowed })
+        Ok(Self { client, scheme, allowed })
     }
 
     /// Reads a data URI, fetches an `https` URL, or hands a cloud's own URL (`gs://`, `s3://`) back. `param` names the
-    /// request's field for the error.
+    /// request's field for the error; the call's `trail` keeps count, so that one call cannot make the gateway fetch without end.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] when the URL is not allowed or not usable; [`ErrorKind::Unavailable`] when its host fails.
-    pub async fn resolve(&self, url: &str, param: &str) -> Result<Fetched> {
+    /// [`ErrorKind::Invalid`] when the URL is not allowed, too large, or no URL; [`ErrorKind::Unsupported`] when it cannot be
+    /// fetched from here: a deployment that fetches for itself may do better.
+    pub async fn resolve(&self, url: &str, param: &str, trail: &Trail) -> Result<Fetched> {
         if url.starts_with("data:") {
             return parse_data_uri(url)
                 .map(Fetched::Inline)
@@ -82,13 +85,25 @@ impl Fetcher {
         let invalid = |why: String| Error::new(ErrorKind::Invalid, why).with_param(param);
         let url = Url::parse(url).map_err(|error| invalid(format!("not a URL: {error}")))?;
         match url.scheme() {
-            "https" => self.fetch(url, param).await.map(Fetched::Inline),
+            scheme if scheme == self.scheme => {
+                let limit = trail.may_fetch().ok_or_else(|| {
+                    invalid(
+                        "the conversation names more pictures by URL than are fetched for one call"
+                            .to_owned(),
+                    )
+                })?;
+                let inline = self.fetch(url, param, limit.min(MAX_BYTES)).await?;
+                trail.fetched(inline.bytes.len());
+                Ok(Fetched::Inline(inline))
+            }
             "gs" | "s3" => Ok(Fetched::Reference(url)),
-            scheme => Err(invalid(format!("`{scheme}:` URLs are not fetched: use https or a data URI"))),
+            scheme => {
+                Err(beyond(&format!("`{scheme}:` URLs are not fetched: use https or a data URI"), param))
+            }
         }
     }
 
-    async fn fetch(&self, mut url: Url, param: &str) -> Result<Inline> {
+    async fn fetch(&self, mut url: Url, param: &str, limit: usize) -> Result<Inline> {
         for _ in 0..=MAX_REDIRECTS {
             self.check(&url).map_err(|why| Error::new(ErrorKind::Invalid, why).with_param(param))?;
             let answer = self.client.get(url.clone()).send().await.map_err(|error| refused(&error, param))?;
@@ -103,10 +118,9 @@ impl Fetcher {
                 continue;
             }
             if !answer.status().is_success() {
-                let message = format!("the URL's server answered {}", answer.status());
-                return Err(Error::new(ErrorKind::Invalid, message).with_param(param));
+                return Err(beyond(&format!("the URL's server answered {}", answer.status()), param));
             }
-            return read(answer, param).await;
+            return read(answer, param, limit).await;
         }
         Err(Error::new(ErrorKind::Invalid, format!("the URL redirects more than {MAX_REDIRECTS} times"))
             .with_param(param))
@@ -114,7 +128,7 @@ impl Fetcher {
 
     /// Addresses written as numbers never meet the resolver: they are checked here, names there.
     fn check(&self, url: &Url) -> Result<(), String> {
-        if url.scheme() != "https" {
+        if url.scheme() != self.scheme {
             return Err(format!("the URL leads to a `{}:` URL: only https is fetched", url.scheme()));
         }
         let address = match url.host() {
@@ -129,7 +143,7 @@ impl Fetcher {
 
 const NOT_PUBLIC: &str = "the URL leads to an address that is not public, which is never fetched";
 
-async fn read(answer: reqwest::Response, param: &str) -> Result<Inline> {
+async fn read(answer: reqwest::Response, param: &str, limit: usize) -> Result<Inline> {
     let invalid = |why: String| Error::new(ErrorKind::Invalid, why).with_param(param);
     let media_type = answer
         .headers()
@@ -141,8 +155,8 @@ async fn read(answer: reqwest::Response, param: &str) -> Result<Inline> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = body.next().await {
         let piece = piece.map_err(|error| refused(&error, param))?;
-        if bytes.len() + piece.len() > MAX_BYTES {
-            return Err(invalid(format!("the URL's content is larger than {MAX_BYTES} bytes")));
+        if bytes.len() + piece.len() > limit {
+            return Err(invalid(format!("the URL's content is larger than {limit} bytes")));
         }
         bytes.extend_from_slice(&piece);
     }
@@ -158,7 +172,12 @@ fn refused(error: &reqwest::Error, param: &str) -> Error {
         cause = found.source();
     }
     let why = if error.is_timeout() { "did not answer in time" } else { "could not be reached" };
-    Error::new(ErrorKind::Invalid, format!("the URL's server {why}")).with_param(param)
+    beyond(&format!("the URL's server {why}"), param)
+}
+
+/// Not to be had from here.
+fn beyond(why: &str, param: &str) -> Error {
+    Error::unsupported(param, why)
 }
 
 fn media_type(text: &str) -> Option<String> {
@@ -304,13 +323,76 @@ mod tests {
             "https://0x7f.1/x.png",
             "https://localhost/x.png",
         ] {
-            let error = fetcher.resolve(url, "p").await.unwrap_err();
+            let error = fetcher.resolve(url, "p", &trail()).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{url}");
             assert!(error.message().contains("not public"), "{url}: {error}");
         }
         for url in ["http://example.com/x.png", "file:///etc/passwd", "ftp://example.com/x", "x.png"] {
-            assert_eq!(fetcher.resolve(url, "p").await.unwrap_err().kind(), ErrorKind::Invalid, "{url}");
+            let kind = fetcher.resolve(url, "p", &trail()).await.unwrap_err().kind();
+            assert!(matches!(kind, ErrorKind::Unsupported | ErrorKind::Invalid), "{url}");
         }
+    }
+
+    fn trail() -> Trail {
+        Trail::new("id", None)
+    }
+
+    /// A server on loopback that gives each connection the next of these answers.
+    async fn server(answers: Vec<String>) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/x", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        url
+    }
+
+    fn picture(size: usize) -> String {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: image/PNG; x=y\r\ncontent-length: {size}\r\nconnection: close\r\n\r\n{}",
+            "p".repeat(size)
+        )
+    }
+
+    async fn fetch(answers: Vec<String>, trail: &Trail) -> Result<Fetched> {
+        let fetcher = Fetcher::with_policy("http", |_| true).unwrap();
+        fetcher.resolve(&server(answers).await, "p", trail).await
+    }
+
+    #[tokio::test]
+    async fn a_picture_is_fetched_also_behind_a_redirect_and_counted() {
+        let redirect =
+            "HTTP/1.1 302 Found\r\nlocation: /y\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned();
+        let trail = trail();
+        let fetched = fetch(vec![redirect.clone(), picture(5)], &trail).await.unwrap();
+        let inline = Inline { media_type: "image/png".to_owned(), bytes: Bytes::from_static(b"ppppp") };
+        assert_eq!(fetched, Fetched::Inline(inline));
+        assert_eq!(trail.may_fetch(), Some(64 * 1024 * 1024 - 5));
+        let error = fetch(vec![redirect; 5], &trail).await.unwrap_err();
+        assert!(error.message().contains("redirects more than"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_into_the_house_and_a_picture_without_bounds_are_refused() {
+        let redirect = "HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let url = server(vec![redirect.to_owned()]).await;
+        let fetcher = Fetcher::with_policy("http", |address| address.is_loopback()).unwrap();
+        let error = fetcher.resolve(&url, "p", &trail()).await.unwrap_err();
+        assert!(error.message().contains("not public"), "{error}");
+
+        let error = fetch(vec![picture(MAX_BYTES + 1)], &trail()).await.unwrap_err();
+        assert!(error.message().contains("larger than"), "{error}");
+        let spent = trail();
+        spent.fetched(64 * 1024 * 1024);
+        let error = fetch(vec![picture(1)], &spent).await.unwrap_err();
+        assert!(error.message().contains("more pictures"), "{error}");
+        let gone = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        assert_eq!(fetch(vec![gone.to_owned()], &trail()).await.unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Server-sent events, parsed incrementally and without copying where an event lies in one piece.
+//! Server-sent events, parsed incrementally; what arrives is copied once, into one growing buffer.
 //!
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
 
@@ -29,11 +29,14 @@ pub struct Event {
 /// Takes pieces of a stream, gives events.
 #[derive(Debug, Default)]
 pub struct SseParser {
-    pending: Bytes,
+    pending: BytesMut,
     /// How much of `pending` is known to hold no line end.
     searched: usize,
     name: Option<Bytes>,
-    data: Option<Bytes>,
+    /// The `data` lines of the event so far.
+    data: Vec<Bytes>,
+    /// Their length.
+    held: usize,
     /// A carriage return ended the last line: a line feed that follows belongs to it.
     skip_line_feed: bool,
     begun: bool,
@@ -45,18 +48,10 @@ impl SseParser {
     /// # Errors
     /// [`ErrorKind::Malformed`] when an event grows beyond 16 MiB.
     pub fn push(&mut self, piece: Bytes) -> Result<()> {
-        let held = self.pending.len() + self.data.as_ref().map_or(0, Bytes::len);
-        if held + piece.len() > MAX_EVENT {
+        if self.pending.len() + self.held + piece.len() > MAX_EVENT {
             return Err(Error::new(ErrorKind::Malformed, "the provider sent an event larger than 16 MiB"));
         }
-        if self.pending.is_empty() {
-            self.pending = piece;
-        } else {
-            let mut joined = BytesMut::with_capacity(self.pending.len() + piece.len());
-            joined.extend_from_slice(&self.pending);
-            joined.extend_from_slice(&piece);
-            self.pending = joined.freeze();
-        }
+        self.pending.extend_from_slice(&piece);
         Ok(())
     }
 
@@ -68,11 +63,21 @@ impl SseParser {
                 continue;
             }
             let name = self.name.take();
-            if let Some(data) = self.data.take() {
+            if let Some(data) = self.take_data() {
                 return Some(Event { name, data });
             }
         }
         None
+    }
+
+    /// The lines joined by line feeds; one line, the usual case, is not copied.
+    fn take_data(&mut self) -> Option<Bytes> {
+        self.held = 0;
+        match self.data.len() {
+            0 => None,
+            1 => self.data.pop(),
+            _ => Some(Bytes::from(std::mem::take(&mut self.data).join(&b'\n'))),
+        }
     }
 
     fn next_line(&mut self) -> Option<Bytes> {
@@ -100,7 +105,7 @@ impl SseParser {
         };
         let end = self.searched + found;
         self.skip_line_feed = self.pending[end] == b'\r';
-        let line = self.pending.split_to(end);
+        let line = self.pending.split_to(end).freeze();
         self.pending.advance(1);
         self.searched = 0;
         Some(line)
@@ -116,16 +121,8 @@ impl SseParser {
         };
         match field {
             b"data" => {
-                self.data = Some(match self.data.take() {
-                    None => value,
-                    Some(before) => {
-                        let mut joined = BytesMut::with_capacity(before.len() + 1 + value.len());
-                        joined.extend_from_slice(&before);
-                        joined.extend_from_slice(b"\n");
-                        joined.extend_from_slice(&value);
-                        joined.freeze()
-                    }
-                });
+                self.held += value.len() + 1;
+                self.data.push(value);
             }
             b"event" => self.name = Some(value),
             // Comments, `id` and `retry` mean nothing to a gateway.

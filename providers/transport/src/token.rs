@@ -8,7 +8,10 @@ use std::{
 
 use aigate_contract::{Error, ErrorKind, Result};
 use http::HeaderValue;
-use tokio::{sync::Mutex as AsyncMutex, time::Instant};
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    time::{Instant, timeout},
+};
 
 /// A bearer token, ready to be sent.
 #[derive(Clone, Debug)]
@@ -39,10 +42,18 @@ pub struct TokenCache {
     current: Mutex<Option<Arc<Token>>>,
     /// Held by the one who fetches.
     fetching: AsyncMutex<()>,
+    /// No early renewal before this moment.
+    next_try: Mutex<Option<Instant>>,
 }
 
 /// A token is renewed this long before it expires.
 const EARLY: Duration = Duration::from_secs(240);
+/// A token that expires within this is not used any more.
+const LAST_MOMENT: Duration = Duration::from_secs(5);
+/// How long an early renewal may hold up the caller who tries it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long after an early renewal the next one is tried.
+const PAUSE: Duration = Duration::from_secs(10);
 
 impl TokenCache {
     fn valid(&self, margin: Duration) -> Option<Arc<Token>> {
@@ -63,18 +74,40 @@ impl TokenCache {
         if let Some(token) = self.valid(EARLY) {
             return Ok(token);
         }
+        if let Some(token) = self.valid(LAST_MOMENT) {
+            return Ok(self.renew_early(token, fetch).await);
+        }
         let _turn = self.fetching.lock().await;
-        if let Some(token) = self.valid(EARLY) {
+        if let Some(token) = self.valid(LAST_MOMENT) {
             return Ok(token);
         }
-        match fetch().await {
-            Ok(token) => {
-                let token = Arc::new(token);
-                *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&token));
-                Ok(token)
+        Ok(self.keep(fetch().await?))
+    }
+
+    /// One caller tries, for a moment; the others go on with the old token. After a failure there is a pause.
+    async fn renew_early<F, Fut>(&self, old: Arc<Token>, fetch: F) -> Arc<Token>
+    where
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<Token>> + Send,
+    {
+        let Ok(_turn) = self.fetching.try_lock() else { return old };
+        {
+            let mut next_try = self.next_try.lock().unwrap_or_else(PoisonError::into_inner);
+            if next_try.is_some_and(|moment| Instant::now() < moment) {
+                return old;
             }
-            Err(error) => self.valid(Duration::from_secs(5)).ok_or(error),
+            *next_try = Some(Instant::now() + PAUSE);
         }
+        match timeout(PATIENCE, fetch()).await {
+            Ok(Ok(token)) => self.keep(token),
+            Ok(Err(_)) | Err(_) => old,
+        }
+    }
+
+    fn keep(&self, token: Token) -> Arc<Token> {
+        let token = Arc::new(token);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&token));
+        token
     }
 
     /// Forgets `token`, which the provider refused, unless another one has taken its place already.
@@ -130,5 +163,19 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3500)).await;
         let token = cache.get(|| async { Err(Error::new(ErrorKind::Unavailable, "down")) }).await.unwrap();
         assert_eq!(token.header, "Bearer t0");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_server_that_hangs_holds_one_caller_up_for_a_moment_while_the_token_is_valid() {
+        let (cache, fetches) = (TokenCache::default(), AtomicUsize::new(0));
+        take(&cache, &fetches, 3600).await;
+        tokio::time::advance(Duration::from_secs(3500)).await;
+        let begun = Instant::now();
+        let hang = || cache.get(std::future::pending::<Result<Token>>);
+        let tokens = futures_util::future::join_all((0..50).map(|_| hang())).await;
+        assert!(tokens.iter().all(|token| token.as_ref().unwrap().header == "Bearer t0"));
+        assert_eq!(begun.elapsed(), PATIENCE);
+        assert!(hang().await.is_ok());
+        assert_eq!(begun.elapsed(), PATIENCE, "the next try is not at once");
     }
 }

@@ -66,7 +66,8 @@ Try it while the tour runs:
             }
             Err(why) => {
                 let failed = self.paint("31", "no answer        ");
-                format!("  call {:>2}  {form:<6}  {failed} {millis:>5} ms  {why}\n", call.number)
+                let why: String = why.chars().take(100).collect();
+                format!("  call {:>2}  {form:<6}  {failed} {millis:>5} ms  {why}…\n", call.number)
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The stage: three simulated clouds, a config that names them, a gateway on it.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
 
 use aigate_sim::{Cloud, CloudKind, Credentials, Latency, Options, start};
 
@@ -49,7 +49,7 @@ impl Stage {
 
     /// Stops the gateway and removes what was written.
     pub(super) async fn clear(self) {
-        self.running.stop().await;
+        self.running.stop(Duration::ZERO).await;
         // A temporary file that is gone already is no loss.
         let _ = std::fs::remove_file(&self.credentials);
     }
@@ -57,8 +57,9 @@ impl Stage {
 
 /// A user's credentials that only the simulated token server takes.
 fn write_credentials() -> std::io::Result<PathBuf> {
-    let path = std::env::temp_dir().join(format!("aigate-demo-{}.json", std::process::id()));
-    let mut file = std::fs::File::create(&path)?;
+    let name = format!("aigate-demo-{}.json", uuid::Uuid::new_v4().simple());
+    let path = std::env::temp_dir().join(name);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     file.write_all(
         br#"{"type":"authorized_user","client_id":"demo","client_secret":"simulated","refresh_token":"simulated"}"#,
     )?;

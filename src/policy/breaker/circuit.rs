@@ -25,8 +25,8 @@ pub struct Circuit {
 struct State {
     /// Calls are refused before this moment.
     open_until: Option<Instant>,
-    /// Whether the provider last asked for patience, instead of failing.
-    throttled: bool,
+    /// The provider asked for patience until this moment. Unlike an opening it ends by itself, without a probe.
+    patient_until: Option<Instant>,
     /// Whether the probe is under way.
     probing: bool,
     /// How often it opened since the last success of a probe.
@@ -44,21 +44,21 @@ struct State {
 pub enum Verdict {
     /// The deployment works.
     Success,
-    /// It failed; when it says to come back later, it is left alone until then.
+    /// It failed; when it says to come back later, it is left alone at least until then.
     Failure(Option<Duration>),
-    /// It asked for patience, and perhaps said for how long.
-    Throttled(Option<Duration>),
+    /// It asked for patience, and said for how long.
+    AskedToWait(Duration),
     /// Nothing was learned about it.
     Unknown,
 }
 
-/// Why no call goes through.
+/// Why no call goes through, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// How long the circuit stays open.
-    pub wait: Duration,
-    /// Whether the provider last asked for patience, instead of failing.
-    pub throttled: bool,
+pub enum Refusal {
+    /// The circuit is open.
+    Open(Duration),
+    /// The provider asked for patience.
+    Asked(Duration),
 }
 
 /// How a circuit stands, for metrics.
@@ -77,7 +77,7 @@ impl Circuit {
     pub fn new(plan: BreakerPlan) -> Self {
         let state = State {
             open_until: None,
-            throttled: false,
+            patient_until: None,
             probing: false,
             openings: 0,
             in_a_row: 0,
@@ -91,20 +91,24 @@ impl Circuit {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// May a call go through? `Ok(true)` makes it the probe.
+    /// May a call go through? `Ok(true)` makes it the probe. An `urgent` call, which has nowhere else to go, may be the probe
+    /// of an open circuit before its time; still there is one at a time.
     ///
     /// # Errors
     /// How long the circuit stays open, and why.
-    pub fn ask(&self) -> Result<bool, Refusal> {
+    pub fn ask(&self, urgent: bool) -> Result<bool, Refusal> {
         let mut state = self.state();
-        let Some(until) = state.open_until else { return Ok(false) };
         let now = Instant::now();
-        if now < until {
-            return Err(Refusal { wait: until - now, throttled: state.throttled });
+        if let Some(until) = state.patient_until.filter(|until| now < *until) {
+            return Err(Refusal::Asked(until - now));
+        }
+        let Some(until) = state.open_until else { return Ok(false) };
+        if now < until && (state.probing || !urgent) {
+            return Err(Refusal::Open(until - now));
         }
         if state.probing {
             // The probe will tell soon; nothing better is known than the shortest opening.
-            return Err(Refusal { wait: self.plan.open, throttled: state.throttled });
+            return Err(Refusal::Open(self.plan.open));
         }
         state.probing = true;
         Ok(true)
@@ -121,22 +125,19 @@ impl Circuit {
             Verdict::Success => {
                 // Calls let through before the circuit opened say nothing about now.
                 if probe {
-                    state.open_until = None;
-                    state.openings = 0;
-                    state.seen = 0;
+                    state.close();
                 }
                 if state.open_until.is_none() {
                     state.in_a_row = 0;
                     state.note(0);
                 }
             }
-            Verdict::Failure(retry_after) | Verdict::Throttled(retry_after) => {
-                state.throttled = matches!(verdict, Verdict::Throttled(_));
+            Verdict::Failure(retry_after) => {
+                if let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) {
+                    state.be_patient(wait.min(self.plan.max_open));
+                }
                 state.in_a_row = state.in_a_row.saturating_add(1);
                 state.note(1);
-                if let Some(wait) = retry_after {
-                    state.open_for(wait.min(self.plan.max_open));
-                }
                 let closed = state.open_until.is_none();
                 if probe || (closed && (state.in_a_row >= self.plan.failures || self.too_many(&state))) {
                     let doubled = self.plan.open.saturating_mul(1 << state.openings.min(16));
@@ -144,12 +145,23 @@ impl Circuit {
                     state.open_for(doubled.min(self.plan.max_open));
                 }
             }
+            // Says when it will serve again: to wait is enough, there is nothing to find out by a probe.
+            Verdict::AskedToWait(wait) => {
+                state.be_patient(wait.min(self.plan.max_open));
+                if probe {
+                    state.close();
+                }
+            }
         }
     }
 
     /// How the circuit stands now.
     pub fn standing(&self) -> Standing {
-        match self.state().open_until {
+        let state = self.state();
+        if state.patient_until.is_some_and(|until| Instant::now() < until) {
+            return Standing::Open;
+        }
+        match state.open_until {
             None => Standing::Closed,
             Some(until) if Instant::now() < until => Standing::Open,
             Some(_) => Standing::HalfOpen,
@@ -175,6 +187,20 @@ impl State {
         if self.seen >= WINDOW { u32::MAX } else { (1 << self.seen) - 1 }
     }
 
+    /// The deployment works again.
+    fn close(&mut self) {
+        self.open_until = None;
+        self.openings = 0;
+        self.in_a_row = 0;
+        self.seen = 0;
+    }
+
+    /// Never shortens the patience asked for.
+    fn be_patient(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.patient_until = Some(self.patient_until.map_or(until, |before| before.max(until)));
+    }
+
     /// Never shortens an opening.
     fn open_for(&mut self, wait: Duration) {
         let until = Instant::now() + wait;
@@ -193,7 +219,7 @@ mod tests {
 
     /// For how many seconds calls are refused.
     fn wait(circuit: &Circuit) -> Option<u64> {
-        circuit.ask().err().map(|refusal| refusal.wait.as_secs())
+        circuit.ask(false).err().map(|(Refusal::Open(wait) | Refusal::Asked(wait))| wait.as_secs())
     }
 
     #[tokio::test(start_paused = true)]
@@ -216,11 +242,11 @@ mod tests {
         for seconds in [5, 10, 20, 40, 60, 60] {
             assert_eq!(wait(&circuit), Some(seconds));
             tokio::time::advance(Duration::from_secs(seconds)).await;
-            assert_eq!(circuit.ask(), Ok(true));
+            assert_eq!(circuit.ask(false), Ok(true));
             circuit.tell(FAILED, true);
         }
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(circuit.ask(), Ok(true));
+        assert_eq!(circuit.ask(false), Ok(true));
         circuit.tell(Verdict::Success, true);
         (0..5).for_each(|_| circuit.tell(FAILED, false));
         assert_eq!(wait(&circuit), Some(5));
@@ -229,12 +255,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_says_when_to_come_back_is_left_alone_until_then() {
         let circuit = Circuit::new(plan().breaker);
-        circuit.tell(Verdict::Failure(Some(Duration::from_secs(17))), false);
+        circuit.tell(Verdict::AskedToWait(Duration::from_secs(17)), false);
         assert_eq!(wait(&circuit), Some(17));
-        circuit.tell(Verdict::Failure(Some(Duration::from_secs(1))), false);
+        circuit.tell(Verdict::AskedToWait(Duration::from_secs(1)), false);
         assert_eq!(wait(&circuit), Some(17), "never shortened");
         circuit.tell(Verdict::Failure(Some(Duration::from_secs(9000))), false);
         assert_eq!(wait(&circuit), Some(60), "within max_open");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!((circuit.ask(false), circuit.ask(false)), (Ok(false), Ok(false)), "no probe is needed");
+        circuit.tell(Verdict::Failure(Some(Duration::ZERO)), false);
+        assert_eq!(circuit.ask(false), Ok(false), "no wait is no patience");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_urgent_call_probes_an_open_circuit_before_its_time_and_one_at_a_time() {
+        let circuit = Circuit::new(plan().breaker);
+        (0..5).for_each(|_| circuit.tell(FAILED, false));
+        assert!(circuit.ask(false).is_err());
+        assert_eq!(circuit.ask(true), Ok(true));
+        assert!(circuit.ask(true).is_err(), "one is trying");
+        circuit.tell(Verdict::Success, true);
+        assert_eq!(circuit.ask(false), Ok(false));
     }
 
     #[derive(Clone, Debug)]
@@ -264,18 +305,19 @@ mod tests {
                 let mut refused_until: Option<Instant> = None;
                 for step in steps {
                     match step {
-                        Step::Ask => match circuit.ask() {
+                        Step::Ask => match circuit.ask(false) {
                             Ok(probe) => {
                                 if !probe { refused_until = None; }
                                 if let Some(until) = refused_until { assert!(Instant::now() >= until); }
                                 flying.push(probe);
                                 assert!(flying.iter().filter(|probe| **probe).count() <= 1);
                             }
-                            Err(Refusal { wait, .. }) if circuit.standing() == Standing::Open => {
+                            Err(Refusal::Open(wait)) if circuit.standing() == Standing::Open => {
                                 let until = Instant::now() + wait;
                                 if let Some(before) = refused_until { assert!(until >= before); }
                                 refused_until = Some(until);
                             }
+                            Err(Refusal::Asked(_)) => {}
                             Err(_) => assert!(flying.contains(&true), "half open refuses only beside its probe"),
                         },
                         Step::Tell(verdict) => if let Some(probe) = flying.pop() {

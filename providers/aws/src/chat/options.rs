@@ -96,6 +96,10 @@ where
     const FIELD: &str = "response_format";
     let format = match &call.request.response_format {
         None | Some(ResponseFormat::Text) => None,
+        Some(ResponseFormat::Other) => {
+            call.unsupported("response_format", "Bedrock knows text and json_schema")?;
+            None
+        }
         Some(ResponseFormat::JsonObject) => {
             call.unsupported(FIELD, "Bedrock has no JSON mode without a schema: use `json_schema`")?;
             None

@@ -104,6 +104,8 @@ impl<'a, T: Task> Parts<'a, T> {
                 blocks.extend(sound.map(ContentBlock::Audio));
             }
             Part::Refusal { refusal, .. } => blocks.extend(text_block(refusal)),
+            // Refused, or left out and named, by `refuse_unknown`.
+            Part::Other => {}
         }
         blocks.extend(cache_point(self.call, control, at)?.map(ContentBlock::CachePoint));
         Ok(())
@@ -114,7 +116,7 @@ impl<'a, T: Task> Parts<'a, T> {
             self.call.leave_out(&format!("{at}.image_url.detail"));
         }
         let at = format!("{at}.image_url.url");
-        let (kind, source) = match self.fetcher.resolve(&image.url, &at).await? {
+        let (kind, source) = match self.fetcher.resolve(&image.url, &at, &self.call.trail).await? {
             Fetched::Inline(inline) => (inline.media_type, ImageSource::Bytes(blob(inline.bytes))),
             Fetched::Reference(url) => match s3(&url)? {
                 Some(location) => (extension(url.path()), ImageSource::S3Location(location)),
@@ -143,7 +145,7 @@ impl<'a, T: Task> Parts<'a, T> {
             return Err(invalid(at, "expected `file_data`, a data URI"));
         };
         let data_at = format!("{at}.file_data");
-        let (kind, source) = match self.fetcher.resolve(data, &data_at).await? {
+        let (kind, source) = match self.fetcher.resolve(data, &data_at, &self.call.trail).await? {
             Fetched::Inline(inline) => (inline.media_type, DocumentSource::Bytes(blob(inline.bytes))),
             Fetched::Reference(url) => match s3(&url)? {
                 Some(location) => (extension(url.path()), DocumentSource::S3Location(location)),

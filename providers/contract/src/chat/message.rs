@@ -119,19 +119,23 @@ pub enum Part {
         #[serde(flatten)]
         extra: Map<String, Value>,
     },
+    /// A type that aigate does not know: only for providers to whom the body passes through.
+    #[serde(other)]
+    Other,
 }
 
 impl Part {
     /// The names of fields that aigate does not know, `null`s left out.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         let (extra, inner) = match self {
-            Self::Text(part) => (&part.extra, None),
-            Self::ImageUrl { image_url, extra, .. } => (extra, Some(&image_url.extra)),
+            Self::Other => (None, None),
+            Self::Text(part) => (Some(&part.extra), None),
+            Self::ImageUrl { image_url, extra, .. } => (Some(extra), Some(&image_url.extra)),
             Self::InputAudio { extra, .. } | Self::File { extra, .. } | Self::Refusal { extra, .. } => {
-                (extra, None)
+                (Some(extra), None)
             }
         };
-        let fields = extra.iter().chain(inner.into_iter().flatten());
+        let fields = extra.into_iter().flatten().chain(inner.into_iter().flatten());
         fields.filter(|(_, value)| !value.is_null()).map(|(name, _)| name.as_str())
     }
 }

@@ -114,8 +114,6 @@ impl Completion {
         })?;
         let facts = Facts {
             finish: self.choices.iter().filter_map(|choice| choice.finish.clone()).collect(),
-            id: Some(self.id),
-            model: Some(self.model),
             usage: self.usage,
         };
         Ok(ChatReply { json: Bytes::from(json), facts })

@@ -4,9 +4,9 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
-use super::{Content, Message, ResponseFormat, Tool, ToolChoice};
+use super::{Content, Message, Part, ResponseFormat, Tool, ToolChoice};
 use crate::{Body, BodyError, Call, Result, Task};
 
 /// Fields that do not change the answer. A provider that has no use for one leaves it out and says so in
@@ -121,14 +121,13 @@ impl ChatRequest {
             return Err(BodyError::at("messages", "there must be at least one message"));
         }
         for deprecated in ["functions", "function_call"] {
-            if body.raw(deprecated).is_some() {
+            if body.raw(deprecated).is_some_and(|raw| raw != b"null") {
                 return Err(BodyError::at(
                     deprecated,
                     "this field is deprecated: use `tools` and `tool_choice`",
                 ));
             }
         }
-        let known = |name: &&str| !KNOWN.contains(name) && body.raw(name).is_some_and(|raw| raw != b"null");
         let request = Self {
             model,
             messages,
@@ -153,7 +152,7 @@ impl ChatRequest {
             tool_choice: body.get("tool_choice")?,
             parallel_tool_calls: body.get("parallel_tool_calls")?,
             response_format: body.get("response_format")?,
-            unknown: body.names().filter(known).map(str::to_owned).collect(),
+            unknown: body.unknown(&KNOWN),
             body,
         };
         request.check()?;
@@ -211,10 +210,10 @@ impl ChatRequest {
         for (index, message) in self.messages.iter().enumerate() {
             for (name, value) in &message.extra {
                 match name.as_str() {
-                    _ if value.is_null() => {}
+                    _ if is_empty(value) => {}
                     // What an answer said comes back with the conversation; it asks for nothing.
                     "reasoning_content" | "annotations" | "audio" | "native_finish_reason" => {
-                        call.leave_out(&format!("messages[{index}].{name}"));
+                        call.leave_out(&format!("messages[].{name}"));
                     }
                     name => {
                         let field = format!("messages[{index}].{name}");
@@ -225,7 +224,7 @@ impl ChatRequest {
             self.refuse_unknown_parts(call, index, message)?;
             for name in message.tool_calls.iter().flat_map(|call| call.extra.keys()) {
                 if name != "type" && !handled.contains(&name.as_str()) {
-                    call.leave_out(&format!("messages[{index}].tool_calls.{name}"));
+                    call.leave_out(&format!("messages[].tool_calls.{name}"));
                 }
             }
         }
@@ -244,11 +243,19 @@ impl ChatRequest {
     ) -> Result<()> {
         for (place, part) in message.content.iter().flat_map(Content::parts).enumerate() {
             for name in part.unknown() {
-                let field = format!("messages[{index}].content[{place}].{name}");
                 match name {
-                    "cache_control" | "annotations" => call.leave_out(&field),
-                    _ => call.unsupported(&field, "this provider has nothing like it")?,
+                    "cache_control" | "annotations" => {
+                        call.leave_out(&format!("messages[].content[].{name}"))
+                    }
+                    _ => {
+                        let field = format!("messages[{index}].content[{place}].{name}");
+                        call.unsupported(&field, "this provider has nothing like it")?;
+                    }
                 }
+            }
+            if *part == Part::Other {
+                let field = format!("messages[{index}].content[{place}].type");
+                call.unsupported(&field, "this provider takes no parts of this type")?;
             }
         }
         Ok(())
@@ -265,12 +272,22 @@ impl ChatRequest {
                 let field = format!("tools[{index}].{name}");
                 match name.as_str() {
                     name if handled.contains(&name) => {}
-                    "cache_control" => call.leave_out(&field),
+                    "cache_control" => call.leave_out("tools[].cache_control"),
                     _ => call.unsupported(&field, "this provider has nothing like it")?,
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Null, or a list or table with nothing in it: SDKs send them along with what an answer said.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
     }
 }
 

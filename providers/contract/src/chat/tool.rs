@@ -91,6 +91,9 @@ pub enum ResponseFormat {
         /// The schema.
         json_schema: JsonSchemaFormat,
     },
+    /// A form that aigate does not know: only for providers to whom the body passes through.
+    #[serde(other)]
+    Other,
 }
 
 /// A JSON Schema that the answer must follow.

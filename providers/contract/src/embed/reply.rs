@@ -85,7 +85,7 @@ impl Vectors {
         let json = serde_json::to_vec(&wire).map_err(|error| {
             Error::new(ErrorKind::Internal, "the answer cannot be written").with_source(error)
         })?;
-        let facts = Facts { model: Some(self.model), usage: self.usage, ..Facts::default() };
+        let facts = Facts { usage: self.usage, ..Facts::default() };
         Ok(EmbedReply { json: Bytes::from(json), facts })
     }
 }

@@ -58,14 +58,13 @@ impl EmbedRequest {
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
         let body = Body::parse(bytes)?;
         let missing = |field: &str| BodyError::at(field, format!("missing required field `{field}`"));
-        let known = |name: &&str| !KNOWN.contains(name) && body.raw(name).is_some_and(|raw| raw != b"null");
         let request = Self {
             model: body.get("model")?.ok_or_else(|| missing("model"))?,
             input: body.get("input")?.ok_or_else(|| missing("input"))?,
             encoding_format: body.get("encoding_format")?.unwrap_or_default(),
             dimensions: body.get("dimensions")?,
             user: body.get("user")?,
-            unknown: body.names().filter(known).map(str::to_owned).collect(),
+            unknown: body.unknown(&KNOWN),
             body,
         };
         match request.input.len() {

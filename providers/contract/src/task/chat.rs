@@ -119,7 +119,7 @@ impl Bounded {
     fn too_late(&self, now: Instant) -> Option<Error> {
         if now >= self.deadline {
             return Some(Error::new(
-                ErrorKind::Timeout,
+                ErrorKind::Deadline,
                 "the call's deadline passed before the stream ended",
             ));
         }
@@ -139,6 +139,14 @@ impl Stream for Bounded {
         if let Poll::Ready(item) = this.inner.as_mut().poll_next(cx) {
             this.last = Instant::now();
             this.done = !matches!(item, Some(Ok(_)));
+            // A provider that never pauses would otherwise never meet the timer.
+            if !this.done
+                && this.last >= this.deadline
+                && let Some(error) = this.too_late(this.last)
+            {
+                this.done = true;
+                return Poll::Ready(Some(Err(error)));
+            }
             return Poll::Ready(item);
         }
         while this.timer.as_mut().poll(cx).is_ready() {

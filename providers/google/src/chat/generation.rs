@@ -166,6 +166,9 @@ pub(super) fn config<T: Task<Request = ChatRequest>>(
         Some(_) if tools => {
             call.unsupported("response_format", "this model cannot combine it with tools")?;
         }
+        Some(ResponseFormat::Other) => {
+            call.unsupported("response_format", "Gemini knows text, json_object and json_schema")?;
+        }
         Some(ResponseFormat::JsonObject) => config.response_mime_type = Some("application/json"),
         Some(ResponseFormat::JsonSchema { json_schema }) => {
             config.response_mime_type = Some("application/json");

@@ -2,7 +2,7 @@
 //!
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/image-understanding>
 
-use aigate_contract::{Error, ErrorKind, Result};
+use aigate_contract::{Error, ErrorKind, Result, Trail};
 use aigate_transport::{Fetched, Fetcher, Inline, parse_data_uri};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
@@ -29,8 +29,14 @@ impl From<Inline> for Media {
 }
 
 /// A picture, or whatever else lies at a URL.
-pub(super) async fn at_url(url: &str, param: &str, api: &Api, fetcher: &Fetcher) -> Result<Media> {
-    match fetcher.resolve(url, param).await? {
+pub(super) async fn at_url(
+    url: &str,
+    param: &str,
+    api: &Api,
+    fetcher: &Fetcher,
+    trail: &Trail,
+) -> Result<Media> {
+    match fetcher.resolve(url, param, trail).await? {
         Fetched::Inline(inline) => Ok(inline.into()),
         Fetched::Reference(reference) if reference.scheme() == "gs" && matches!(api, Api::Vertex { .. }) => {
             let mime_type = type_of_name(url).ok_or_else(|| {

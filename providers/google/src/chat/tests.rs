@@ -162,7 +162,8 @@ async fn a_call_carries_its_credentials_and_its_trace() {
     let body = json!({"candidates": [{"content": {"parts": [{"text": "ok"}]}, "finishReason": "STOP"}]});
     let stub = Stub::start(move |_, _| Answer::new(200, &body)).await;
     let reply = google(&stub).serve(call::<Chat>(hello(), "gemini-2.5-flash", OnUnsupported::Refuse)).await;
-    assert_eq!(reply.unwrap().facts.model.as_deref(), Some("gemini-2.5-flash"));
+    let json: Value = serde_json::from_slice(&reply.unwrap().json).unwrap();
+    assert_eq!(json["model"], "gemini-2.5-flash");
     let seen = &stub.seen()[0];
     assert_eq!(seen.line, "POST /v1beta/models/gemini-2.5-flash:generateContent");
     assert_eq!(seen.header("x-goog-api-key"), "secret-key");

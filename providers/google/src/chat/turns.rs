@@ -257,13 +257,18 @@ impl<'a, T: Task<Request = ChatRequest>> Reader<'a, '_, T> {
             translated.push(match part {
                 chat::Part::Text(part) => self.text(part),
                 chat::Part::Refusal { refusal, .. } => Part::Text { text: refusal },
+                // Refused, or left out and named, by `refuse_unknown`.
+                chat::Part::Other => continue,
                 chat::Part::ImageUrl { image_url, cache_control, .. } => {
                     self.leave_out_cache_control(cache_control.is_some());
                     if image_url.detail.as_deref().is_some_and(|detail| detail != "auto") {
                         self.call.leave_out(&field("image_url.detail"));
                     }
                     let param = field("image_url.url");
-                    Part::Media(media::at_url(&image_url.url, &param, self.api, self.fetcher).await?)
+                    Part::Media(
+                        media::at_url(&image_url.url, &param, self.api, self.fetcher, &self.call.trail)
+                            .await?,
+                    )
                 }
                 chat::Part::InputAudio { input_audio, .. } => {
                     Part::Media(media::audio(input_audio, &field("input_audio"))?)
