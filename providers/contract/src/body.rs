@@ -59,14 +59,16 @@ impl Body {
     /// # Errors
     /// When the bytes are not one JSON object (with line and column), or a field stands twice.
     pub fn parse(bytes: Bytes) -> Result<Self, BodyError> {
-        let spans: Spans<'_> = serde_json::from_slice(&bytes).map_err(|error| BodyError {
-            message: format!("the body is not a valid JSON object: {error}"),
-            param: None,
-        })?;
+        let refuse = |message| BodyError { message, param: None };
+        // Checked once for the whole body, instead of string by string.
+        let text =
+            std::str::from_utf8(&bytes).map_err(|error| refuse(format!("the body is not UTF-8: {error}")))?;
+        let spans: Spans<'_> = serde_json::from_str(text)
+            .map_err(|error| refuse(format!("the body is not a valid JSON object: {error}")))?;
         let start = bytes.as_ptr() as usize;
         if spans.0.len() > MAX_FIELDS {
             let message = format!("the body has {} fields: at most {MAX_FIELDS} are taken", spans.0.len());
-            return Err(BodyError { message, param: None });
+            return Err(refuse(message));
         }
         if let Some(name) = twice(&spans.0) {
             return Err(BodyError::at(name, "the field stands twice in the body"));

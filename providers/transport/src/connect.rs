@@ -208,3 +208,6 @@ impl Write for Socket {
         Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
 }
+
+#[cfg(test)]
+mod tests;
