@@ -9,6 +9,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     config::{KeyPlan, Plan, nearest},
     keys,
@@ -26,6 +28,8 @@ pub struct Gateway {
     pub created: u64,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// Room for request bodies, in KiB.
+    pub room: Arc<Semaphore>,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
     /// What is counted.
@@ -64,6 +68,7 @@ impl Gateway {
             version: Arc::clone(&plan.version),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             max_body: plan.server.max_body,
+            room: Arc::new(Semaphore::new((plan.server.max_buffered / 1024).min(Semaphore::MAX_PERMITS))),
             body_timeout: plan.server.body_timeout,
             metrics,
             routes,

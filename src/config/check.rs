@@ -81,6 +81,7 @@ pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
         server: ServerPlan {
             listen: server.listen,
             max_body: server.max_body_bytes,
+            max_buffered: server.max_buffered_bytes,
             header_timeout: server.header_timeout.0,
             body_timeout: server.body_timeout.0,
             max_connections: server.max_connections,
@@ -111,13 +112,7 @@ impl Faults {
 type Built = BTreeMap<String, Arc<dyn Provider>>;
 
 fn build_providers(providers: BTreeMap<String, crate::fleet::ProviderConfig>, faults: &mut Faults) -> Built {
-    let fetcher = match Fetcher::build() {
-        Ok(fetcher) => fetcher,
-        Err(why) => {
-            faults.add::<()>(&[], why);
-            return Built::new();
-        }
-    };
+    let fetcher = Fetcher::new();
     let mut built = Built::new();
     for (name, config) in providers {
         match config.build(&fetcher) {
@@ -162,6 +157,9 @@ fn check_listeners(server: &Server, operations: &Operations, has_keys: bool, fau
         if !(low..=high).contains(&value) {
             faults.add::<()>(&["server", key], format!("must be between {low} and {high}, not {value}"));
         }
+    }
+    if server.max_buffered_bytes < server.max_body_bytes {
+        faults.add::<()>(&["server", "max_buffered_bytes"], "must be at least `max_body_bytes`");
     }
     for (key, value) in [("header_timeout", server.header_timeout), ("body_timeout", server.body_timeout)] {
         if value.0.is_zero() {

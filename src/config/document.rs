@@ -39,6 +39,8 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// The most bytes of request bodies held at once; a request for which there is no room gets 503.
+    pub max_buffered_bytes: usize,
     /// How long the request's head may take to arrive.
     pub header_timeout: Interval,
     /// How long the request's body may take to arrive.

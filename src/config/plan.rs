@@ -34,6 +34,8 @@ pub struct ServerPlan {
     pub listen: SocketAddr,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// The most bytes of request bodies held at once.
+    pub max_buffered: usize,
     /// For the request's head.
     pub header_timeout: Duration,
     /// For the request's body.

@@ -24,8 +24,8 @@ use crate::{gateway::Gateway, policy::Route, stack::ModelRoutes, telemetry};
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     run(&gateway, &parts.headers, |trail| async {
-        let bytes = read_json(&gateway, &parts.headers, body).await?;
-        let request = ChatRequest::parse(bytes)?;
+        let held = read_json(&gateway, &parts.headers, body).await?;
+        let request = ChatRequest::parse(held.bytes.clone())?;
         answer(&gateway, request, trail).await
     })
     .await

@@ -18,8 +18,8 @@ use crate::{gateway::Gateway, stack::ModelRoutes};
 pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     run(&gateway, &parts.headers, |trail| async {
-        let bytes = read_json(&gateway, &parts.headers, body).await?;
-        let request = EmbedRequest::parse(bytes)?;
+        let held = read_json(&gateway, &parts.headers, body).await?;
+        let request = EmbedRequest::parse(held.bytes.clone())?;
         match gateway.model(&request.model) {
             Some(ModelRoutes::Embed(route)) => Ok(json(call(route, request, trail).await?.json)),
             Some(_) => Err(wrong_task(&request.model, "embed")),

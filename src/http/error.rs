@@ -65,6 +65,13 @@ impl Refusal {
         self
     }
 
+    /// Says to come back in a moment.
+    #[must_use]
+    pub fn retry_later(mut self) -> Self {
+        self.retry_after = Some(COME_BACK);
+        self
+    }
+
     /// Names the field at fault.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {

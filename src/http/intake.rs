@@ -1,16 +1,24 @@
 //! Reading a request's body: of the right kind, within its bounds of size and time.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::error::Refusal;
 use crate::gateway::Gateway;
 
+/// A body, and the room it takes until it is dropped.
+pub(super) struct Held {
+    pub(super) bytes: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
 /// Reads a JSON body whole.
-pub(super) async fn read_json(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+pub(super) async fn read_json(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Held, Refusal> {
     check_type(headers)?;
     let too_large = || {
         let message =
@@ -22,8 +30,16 @@ pub(super) async fn read_json(gateway: &Gateway, headers: &HeaderMap, body: Body
     if declared.is_some_and(|length| length > gateway.max_body as u64) {
         return Err(too_large());
     }
+    // A body of unknown length takes the room of the largest.
+    let length = declared.map_or(gateway.max_body, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    let room = u32::try_from(length.div_ceil(1024)).unwrap_or(u32::MAX);
+    let Ok(room) = Arc::clone(&gateway.room).try_acquire_many_owned(room) else {
+        let message =
+            "there is no room for one more request of this size at the moment (`max_buffered_bytes`)";
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).code("overloaded").retry_later());
+    };
     match timeout(gateway.body_timeout, Limited::new(body, gateway.max_body).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Ok(body)) => Ok(Held { bytes: body.to_bytes(), _room: room }),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => {
             Err(Refusal::new(StatusCode::BAD_REQUEST, "the body broke off").code("incomplete_body"))

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use aigate_sim::CloudKind;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::harness::House;
+use crate::harness::{House, eventually};
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -90,6 +91,22 @@ async fn raw(house: &House, pieces: &[&[u8]]) -> String {
             Err(_) => panic!("the gateway kept the connection open: {}", String::from_utf8_lossy(&text)),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_for_which_there_is_no_room_are_refused_until_there_is() {
+    let tight = "[server]\nlisten = \"127.0.0.1:0\"\nmax_body_bytes = 8192\nmax_buffered_bytes = 8192\n";
+    let house = House::new(tight).await;
+    let text = "wait-first ".to_owned() + &"x".repeat(5000);
+    let first = house.ask("azure", &text, false);
+    let second = async {
+        eventually("the first is under way", || house.cloud(CloudKind::Azure).stats().in_flight > 0).await;
+        house.ask("azure", &text, false).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 503));
+    assert!(second.headers().contains_key("retry-after"));
+    assert_eq!(house.ask("azure", &"x".repeat(5000), false).await.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn provider(settings: Value) -> Result<Arc<Aws>, Vec<Fault>> {
-        build(serde_json::from_value(settings).unwrap(), Fetcher::build().unwrap())
+        build(serde_json::from_value(settings).unwrap(), Fetcher::new())
     }
 
     #[test]

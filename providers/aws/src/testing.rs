@@ -126,7 +126,7 @@ impl HttpClient for Played {
 
 /// One fetcher for all tests: making one reads the system's certificates.
 pub(crate) fn fetcher() -> Fetcher {
-    static ONE: LazyLock<Fetcher> = LazyLock::new(|| Fetcher::build().unwrap());
+    static ONE: LazyLock<Fetcher> = LazyLock::new(Fetcher::new);
     ONE.clone()
 }
 

@@ -4,7 +4,7 @@ use std::{
     io,
     path::Path,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,7 +21,11 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
-use rustls::{ClientConfig, pki_types::CertificateDer, pki_types::pem::PemObject};
+use rustls::{
+    ClientConfig,
+    crypto::CryptoProvider,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use rustls_platform_verifier::Verifier;
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
@@ -52,15 +56,31 @@ impl Connector {
 
 /// TLS that trusts the system's roots and those in `ca_file`.
 pub(crate) fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
-    let roots = ca_file.map(read_certificates).transpose()?.unwrap_or_default();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Verifier::new_with_extra_roots(roots, Arc::clone(&provider))
-        .map_err(|error| format!("cannot set up TLS: {error}"))?;
+    let verifier = match ca_file {
+        Some(path) => Arc::new(verifier(read_certificates(path)?, &provider)?),
+        None => system_verifier(&provider)?,
+    };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("cannot set up TLS: {error}"))?;
     // The platform's verifier is the safe one: rustls only files every custom verifier under this name.
-    Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+fn verifier(extra: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Verifier, String> {
+    Verifier::new_with_extra_roots(extra, Arc::clone(provider))
+        .map_err(|error| format!("cannot set up TLS: {error}"))
+}
+
+/// The system's roots alone, read once for all providers: they are some megabytes.
+fn system_verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<Verifier>, String> {
+    static SYSTEM: OnceLock<Arc<Verifier>> = OnceLock::new();
+    if let Some(verifier) = SYSTEM.get() {
+        return Ok(Arc::clone(verifier));
+    }
+    let fresh = Arc::new(verifier(Vec::new(), provider)?);
+    Ok(Arc::clone(SYSTEM.get_or_init(|| fresh)))
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

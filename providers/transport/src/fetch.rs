@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -39,35 +39,48 @@ pub enum Fetched {
     Reference(Url),
 }
 
-/// Fetches what callers name by URL. Cheap to clone.
+/// Fetches what callers name by URL. Cheap to clone; its client is made when it is first needed, which for most gateways is
+/// never.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    client: reqwest::Client,
+    client: Arc<OnceLock<reqwest::Client>>,
     /// `https`, but for tests.
     scheme: &'static str,
     allowed: fn(IpAddr) -> bool,
 }
 
+impl Default for Fetcher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Fetcher {
     /// A fetcher that reaches public addresses only. It uses no proxy: a proxy would resolve names beyond our checks.
-    ///
-    /// # Errors
-    /// A message for the operator when TLS cannot be set up.
-    pub fn build() -> Result<Self, String> {
+    pub fn new() -> Self {
         Self::with_policy("https", is_public)
     }
 
-    fn with_policy(scheme: &'static str, allowed: fn(IpAddr) -> bool) -> Result<Self, String> {
+    fn with_policy(scheme: &'static str, allowed: fn(IpAddr) -> bool) -> Self {
+        Self { client: Arc::default(), scheme, allowed }
+    }
+
+    fn client(&self) -> Result<&reqwest::Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let client = reqwest::Client::builder()
             .user_agent(crate::client::USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .dns_resolver(Arc::new(PublicOnly(allowed)))
+            .dns_resolver(Arc::new(PublicOnly(self.allowed)))
             .connect_timeout(Duration::from_secs(5))
             .timeout(TIMEOUT)
             .build()
-            .map_err(|error| format!("cannot build the client that fetches pictures: {error}"))?;
-        Ok(Self { client, scheme, allowed })
+            .map_err(|error| {
+                Error::new(ErrorKind::Internal, "pictures cannot be fetched").with_source(error)
+            })?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// Reads a data URI, fetches an `https` URL, or hands a cloud's own URL (`gs://`, `s3://`) back. `param` names the
@@ -104,9 +117,10 @@ impl Fetcher {
     }
 
     async fn fetch(&self, mut url: Url, param: &str, limit: usize) -> Result<Inline> {
+        let client = self.client()?;
         for _ in 0..=MAX_REDIRECTS {
             self.check(&url).map_err(|why| Error::new(ErrorKind::Invalid, why).with_param(param))?;
-            let answer = self.client.get(url.clone()).send().await.map_err(|error| refused(&error, param))?;
+            let answer = client.get(url.clone()).send().await.map_err(|error| refused(&error, param))?;
             if answer.status().is_redirection()
                 && let Some(next) =
                     answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok())
@@ -314,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn urls_to_inside_addresses_and_names_are_refused_before_any_connection() {
-        let fetcher = Fetcher::build().unwrap();
+        let fetcher = Fetcher::new();
         for url in [
             "https://127.0.0.1/x.png",
             "https://[::1]/x.png",
@@ -360,7 +374,7 @@ mod tests {
     }
 
     async fn fetch(answers: Vec<String>, trail: &Trail) -> Result<Fetched> {
-        let fetcher = Fetcher::with_policy("http", |_| true).unwrap();
+        let fetcher = Fetcher::with_policy("http", |_| true);
         fetcher.resolve(&server(answers).await, "p", trail).await
     }
 
@@ -381,7 +395,7 @@ mod tests {
     async fn a_redirect_into_the_house_and_a_picture_without_bounds_are_refused() {
         let redirect = "HTTP/1.1 302 Found\r\nlocation: http://10.0.0.1/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         let url = server(vec![redirect.to_owned()]).await;
-        let fetcher = Fetcher::with_policy("http", |address| address.is_loopback()).unwrap();
+        let fetcher = Fetcher::with_policy("http", |address| address.is_loopback());
         let error = fetcher.resolve(&url, "p", &trail()).await.unwrap_err();
         assert!(error.message().contains("not public"), "{error}");
 

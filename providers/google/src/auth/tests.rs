@@ -181,7 +181,7 @@ async fn the_environment_names_a_metadata_host_and_a_file_goes_before_it() {
         Config { project: Some("p".to_owned()), base_url: Some(stub.url.clone()), ..Config::default() };
     let host = stub.url.strip_prefix("http://").unwrap().to_owned();
     let mut environment = Environment { metadata_host: Some(host), ..Environment::default() };
-    let fetcher = aigate_transport::Fetcher::build().unwrap();
+    let fetcher = aigate_transport::Fetcher::new();
     let google = build_in(&config, fetcher.clone(), &environment).unwrap();
     assert!(ask(&google).await.is_ok());
     assert!(google.describe().credentials.starts_with("metadata server"));

@@ -80,7 +80,7 @@ fn api(name: &Value) -> Api {
 
 #[tokio::test]
 async fn requests_become_google_s_own() {
-    let fetcher = Fetcher::build().unwrap();
+    let fetcher = Fetcher::new();
     golden("requests", async |case| {
         let on_unsupported = if case["drop"] == true { OnUnsupported::Drop } else { OnUnsupported::Refuse };
         let call: Call<Chat> = call(chat(&case["request"]), case["model"].as_str().unwrap(), on_unsupported);
@@ -146,7 +146,7 @@ fn google(stub: &Stub) -> Arc<Google> {
 
 pub(crate) fn google_with(config: Value) -> Arc<Google> {
     let config: Config = serde_json::from_value(config).unwrap();
-    build_in(&config, Fetcher::build().unwrap(), &Environment::default()).unwrap()
+    build_in(&config, Fetcher::new(), &Environment::default()).unwrap()
 }
 
 fn hello() -> ChatRequest {
@@ -245,7 +245,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let request = chat(&json!({"model": "m", "messages": messages}));
         let call: Call<Chat> = call(request, "gemini-2.5-flash", OnUnsupported::Refuse);
-        let fetcher = FETCHER.get_or_init(|| Fetcher::build().unwrap());
+        let fetcher = FETCHER.get_or_init(|| Fetcher::new());
         let translated = runtime.block_on(request::translate(&call, &api(&Value::Null), fetcher));
         let wire = match translated {
             Ok(wire) => serde_json::to_value(&wire).unwrap(),
