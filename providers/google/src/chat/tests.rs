@@ -245,7 +245,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let request = chat(&json!({"model": "m", "messages": messages}));
         let call: Call<Chat> = call(request, "gemini-2.5-flash", OnUnsupported::Refuse);
-        let fetcher = FETCHER.get_or_init(|| Fetcher::new());
+        let fetcher = FETCHER.get_or_init(Fetcher::new);
         let translated = runtime.block_on(request::translate(&call, &api(&Value::Null), fetcher));
         let wire = match translated {
             Ok(wire) => serde_json::to_value(&wire).unwrap(),
