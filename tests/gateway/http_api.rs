@@ -207,3 +207,28 @@ async fn every_cloud_embeds_in_both_encodings() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_spoken_to_those_who_begin_with_it() {
+    let house = House::new("").await;
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let body = json!({ "model": "azure", "stream": true, "messages": [{ "role": "user", "content": "over http 2" }] });
+    let request =
+        client.post(house.url(CHAT)).header("content-type", "application/json").body(body.to_string());
+    let response = request.send().await.unwrap();
+    assert_eq!((response.version(), response.status().as_u16()), (reqwest::Version::HTTP_2, 200));
+    assert!(response.text().await.unwrap().ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_over_the_bound_waits_until_another_one_closes() {
+    let house = House::new("[server]\nlisten = \"127.0.0.1:0\"\nmax_connections = 1\n").await;
+    let mut first = TcpStream::connect(house.running.address).await.unwrap();
+    first.write_all(b"GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    assert!(first.read(&mut [0; 4096]).await.unwrap() > 0, "the first is served, and kept alive");
+    let second = house.client.get(house.url("/v1/models")).send();
+    tokio::pin!(second);
+    assert!(tokio::time::timeout(Duration::from_millis(300), &mut second).await.is_err(), "the second waits");
+    drop(first);
+    assert_eq!(second.await.unwrap().status(), 200);
+}
