@@ -56,6 +56,19 @@ fn every_example_fits_the_schema_and_has_no_faults_but_secrets_that_are_not_set(
     }
 }
 
+#[test]
+fn the_readme_s_configuration_has_no_faults() {
+    let readme = std::fs::read_to_string(folder("../README.md")).unwrap();
+    let snippets: Vec<&str> =
+        readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!snippets.is_empty());
+    for snippet in snippets {
+        if let Err(faults) = load(&Source::Text(fill(snippet))).and_then(check) {
+            panic!("{snippet}\n{}", report(&faults));
+        }
+    }
+}
+
 /// Puts a value in the place of every `${VARIABLE}`.
 fn fill(text: &str) -> String {
     let mut parts = text.split("${");
