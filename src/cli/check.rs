@@ -71,6 +71,7 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
             time(retry.max),
             (retry.budget * 100.0).round()
         )?;
+        writeln!(out, "    observe      each try: metrics, a span")?;
         writeln!(
             out,
             "    breaker      opens after {} failures in a row or {}% of the last 32; for {} up to {}",

@@ -1,4 +1,8 @@
-use crate::harness::House;
+use std::{sync::Arc, time::Duration};
+
+use aigate_sim::CloudKind;
+
+use crate::harness::{House, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_readiness_and_metrics_are_on_the_operators_listener_only() {
@@ -39,4 +43,26 @@ async fn the_operators_key_guards_the_metrics_but_not_health() {
         house.client.get(url("/metrics")).header("authorization", "Bearer operator").send().await.unwrap();
     assert_eq!(right.status(), 200);
     assert_eq!(house.client.get(url("/healthz")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_still_taken_during_the_shutdown_delay_while_readiness_says_no() {
+    let house = House::new("").await;
+    let (address, gateway) = (house.running.address, Arc::clone(&house.running.gateway));
+    let stopping = tokio::spawn(house.running.stop(Duration::from_secs(2)));
+    eventually("readiness says no", || !gateway.is_ready()).await;
+    let models = house.client.get(format!("http://{address}/v1/models")).send().await;
+    assert_eq!(models.unwrap().status(), 200);
+    assert!(stopping.await.unwrap(), "nothing had to be cut off");
+    assert!(house.client.get(format!("http://{address}/v1/models")).send().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_ended_within_the_shutdown_grace_is_told() {
+    let house = House::new("[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"50ms\"\n").await;
+    let words = "slowly ".to_owned() + &"word ".repeat(200);
+    let mut stream = house.ask("azure", &words, true).await;
+    assert!(stream.chunk().await.unwrap().is_some());
+    assert_eq!(house.clouds[0].stats().in_flight, 1, "{:?} is still talking", CloudKind::Azure);
+    assert!(!house.running.stop(Duration::ZERO).await);
 }

@@ -330,9 +330,7 @@ fn check_files(config: &Config) -> Result<(), Fault> {
         proxy: config.proxy.clone(),
         connect_timeout: config.connect_timeout,
     };
-    aigate_transport::Client::build(&settings)
-        .map(|_| ())
-        .map_err(|why| Fault::at(if why.contains("`proxy`") { "proxy" } else { "ca_file" }, why))
+    aigate_transport::Client::build(&settings).map(|_| ())
 }
 
 fn proxy(config: &Config) -> Result<ProxyConfig, Fault> {

@@ -30,7 +30,7 @@ impl AzureAccount {
         let transport = config.transport();
         let site = Site::build(config);
         let choice = choose(config, environment);
-        let client = Client::build(&transport).map_err(|why| vec![Fault::at("", why)]);
+        let client = Client::build(&transport).map_err(|fault| vec![fault]);
         match (site, choice, client) {
             (Ok(site), Ok(choice), Ok(client)) => {
                 let dialect = Dialect {
@@ -38,8 +38,7 @@ impl AzureAccount {
                     stream_usage: config.stream_usage.unwrap_or(config.api != Api::Models),
                     token_limit_field: config.token_limit_field,
                 };
-                let proof =
-                    Proof::build(choice, &client, &transport).map_err(|why| vec![Fault::at("", why)])?;
+                let proof = Proof::build(choice, &client, &transport).map_err(|fault| vec![fault])?;
                 Ok((Self { site, proof }, client, dialect))
             }
             (site, choice, client) => {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use aigate_contract::{Error, ErrorKind, Result};
+use aigate_contract::{Error, ErrorKind, Result, settings::Fault};
 use aigate_openai::Pass;
 use aigate_transport::{Client, Request, Settings, Token, TokenCache};
 use bytes::Bytes;
@@ -79,7 +79,7 @@ pub(crate) enum Way {
 
 impl Proof {
     /// The proof that the settings ask for, with tokens fetched over the calls' own client.
-    pub(crate) fn build(choice: Choice, client: &Client, transport: &Settings) -> Result<Self, String> {
+    pub(crate) fn build(choice: Choice, client: &Client, transport: &Settings) -> Result<Self, Fault> {
         let (way, scope) = match choice {
             Choice::Key(pass) => return Ok(Self::Key(pass)),
             Choice::Entra(way, scope) => (way, scope),

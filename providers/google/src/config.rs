@@ -134,9 +134,7 @@ impl Config {
         };
         match transport::Client::build(&settings) {
             Ok(client) => Some(client),
-            Err(message) => {
-                let key = ["ca_file", "proxy"].into_iter().find(|key| message.contains(&format!("`{key}`")));
-                let fault = Fault::at(key.unwrap_or_default(), message);
+            Err(fault) => {
                 if !faults.contains(&fault) {
                     faults.push(fault);
                 }

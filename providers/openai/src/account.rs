@@ -112,7 +112,7 @@ impl OpenAiAccount {
                 Err(_) => faults.push(Fault::at(key, "cannot stand in an HTTP header")),
             }
         }
-        let client = Client::build(&config.transport()).map_err(|why| Fault::at("", why));
+        let client = Client::build(&config.transport());
         match (base, pass, client) {
             (Ok(base), Ok(pass), Ok(client)) if faults.is_empty() => {
                 let dialect = Dialect {
@@ -184,4 +184,36 @@ fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_organization_and_the_project_are_sent_and_the_key_is_never_shown() {
+        let config = config(r#"{"api_key":"k-secret","organization":"org-1","project":"proj-1"}"#);
+        let (account, ..) = OpenAiAccount::build(&config).unwrap();
+        let request =
+            account.decorate(account.pass.stamp(Request::json(account.url(Purpose::Chat, "m"), "{}")));
+        assert_eq!(request.url.as_str(), "https://api.openai.com/v1/chat/completions");
+        assert_eq!(request.headers["openai-organization"], "org-1");
+        assert_eq!(request.headers["openai-project"], "proj-1");
+        assert_eq!(request.headers["authorization"], "Bearer k-secret");
+        assert!(!format!("{request:?} {account:?} {config:?}").contains("k-secret"));
+    }
+
+    #[test]
+    fn every_fault_of_the_settings_is_told_at_once() {
+        let config = config(
+            r#"{"base_url":"ftp://x","api_key":"file:/nowhere","organization":"\u00fc\n","proxy":"x"}"#,
+        );
+        let paths: Vec<String> =
+            OpenAiAccount::build(&config).err().unwrap().into_iter().map(|fault| fault.path).collect();
+        assert_eq!(paths, ["organization", "base_url", "api_key", "proxy"]);
+    }
 }

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use aigate_contract::{Error, ErrorKind, Result, settings::Interval};
+use aigate_contract::{
+    Error, ErrorKind, Result,
+    settings::{Fault, Interval},
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -79,11 +82,14 @@ impl Client {
     /// Builds a client.
     ///
     /// # Errors
-    /// A message for the operator when the CA file or the proxy is not usable.
-    pub fn build(settings: &Settings) -> Result<Self, String> {
+    /// A fault at `ca_file` or `proxy` when it is not usable.
+    pub fn build(settings: &Settings) -> Result<Self, Fault> {
         let connect = settings.connect_timeout.map_or(Duration::from_secs(5), |interval| interval.0);
-        let tls = tls(settings.ca_file.as_deref())?;
-        let proxies = Arc::new(Proxies::new(settings.proxy.as_deref())?);
+        // Without a CA file only the system's own roots can be at fault, which is no key's.
+        let key = if settings.ca_file.is_some() { "ca_file" } else { "" };
+        let tls = tls(settings.ca_file.as_deref()).map_err(|why| Fault::at(key, why))?;
+        let proxies = Proxies::new(settings.proxy.as_deref()).map_err(|why| Fault::at("proxy", why))?;
+        let proxies = Arc::new(proxies);
         let connector = Connector::new(tls, Arc::clone(&proxies), connect);
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

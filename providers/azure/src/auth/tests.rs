@@ -339,8 +339,8 @@ fn every_contradiction_is_a_fault_and_all_are_told_at_once() {
             r#""auth":"client_secret","tenant_id":"t","client_id":"c","client_secret":"s3cr3t","token_url":"https://t/u/token"}"#,
             &["tenant_id"],
         ),
-        (r#""api_key":"k","ca_file":"/no/such/file"}"#, &[""]),
-        (r#""auth":"managed_identity","proxy":"::"}"#, &[""]),
+        (r#""api_key":"k","ca_file":"/no/such/file"}"#, &["ca_file"]),
+        (r#""auth":"managed_identity","proxy":"::"}"#, &["proxy"]),
     ] {
         assert_eq!(faults(settings, &[]), expected, "{settings}");
     }

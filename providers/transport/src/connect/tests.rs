@@ -62,7 +62,7 @@ async fn proxy() -> (u16, Arc<Mutex<String>>) {
 }
 
 async fn get(port: u16, settings: &Settings) -> Result<String, String> {
-    let client = Client::build(settings)?;
+    let client = Client::build(settings).map_err(|fault| fault.message)?;
     let url = Url::parse(&format!("https://localhost:{port}/")).unwrap();
     let answer = client.send(Request::json(url, "{}")).await.map_err(|error| error.to_string())?;
     let body = answer.bytes(100).await.map_err(|error| error.to_string())?;
