@@ -12,8 +12,7 @@ use aigate::{
     state::State,
 };
 use aigate_contract::{
-    Call, Chat, ChatStream, Description, Facts, Offers, OnUnsupported, Provider, Result, Serve, Target,
-    Trail,
+    Call, Chat, ChatStream, Description, Facts, Offers, Provider, Result, Serve, Target, Trail,
     chat::{ChatChunk, ChatReply, ChatRequest, ChunkStream, ChunkWriter},
 };
 use aigate_transport::SseParser;
@@ -118,13 +117,7 @@ fn policies(criterion: &mut Criterion) {
     let routes = Routes::build(&plan, &State::default(), &metrics);
     let Some(ModelRoutes::Chat { whole, .. }) = routes.get("m") else { return };
     let request = Arc::new(ChatRequest::parse(Bytes::from_static(BODY)).unwrap());
-    let name: Arc<str> = "".into();
-    let target = Arc::new(Target {
-        provider: Arc::clone(&name),
-        deployment: Arc::clone(&name),
-        model: name,
-        on_unsupported: OnUnsupported::Refuse,
-    });
+    let target = Arc::new(Target::new("", ""));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     criterion.bench_function("policies/all of them, over an upstream that answers at once", |bench| {
         bench.to_async(&runtime).iter(|| async {

@@ -3,7 +3,9 @@
 mod check;
 mod demo;
 mod key;
+mod model;
 mod out;
+mod sample;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -24,7 +26,7 @@ struct Arguments {
 enum Command {
     /// Run the gateway.
     Serve {
-        /// The configuration file.
+        /// The configuration file. Default: aigate.toml here; without one, a sample model on this machine is served.
         #[arg(long, short, env = "AIGATE_CONFIG", value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -39,6 +41,11 @@ enum Command {
     },
     /// Show failover at work on simulated clouds: no network, no credentials.
     Demo(demo::Arguments),
+    /// Train, evaluate and explain models over tables.
+    Model {
+        #[command(subcommand)]
+        command: model::Command,
+    },
     /// Make keys for callers.
     Key {
         #[command(subcommand)]
@@ -66,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Serve { config } => serve::serve(config),
         Command::Check { file, explain } => check::check(file, explain.as_deref()),
         Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Model { command } => model::model(command),
         Command::Key { command: KeyCommand::New { name } } => key::new(&name),
         Command::Schema => out::print(&format!("{:#}\n", crate::config::schema())),
     };
@@ -76,6 +84,11 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The configuration to run: as named, `aigate.toml` here, or else the built-in sample.
+fn find_or_sample(named: Option<PathBuf>) -> Source {
+    find(named).map_or_else(|_| Source::Text(sample::CONFIG.to_owned()), Source::File)
 }
 
 /// The file to read: as named, or `aigate.toml` here.

@@ -6,13 +6,17 @@ pub mod document;
 mod interpolate;
 mod load;
 mod plan;
+mod predict;
 mod schema;
 mod suggest;
 
 pub use self::{
     check::check,
     load::{Loaded, Source, load},
-    plan::{BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, RetryPlan, ServerPlan, TimeoutPlan},
+    plan::{
+        BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, PredictPlan, RetryPlan, ServerPlan,
+        TimeoutPlan,
+    },
     schema::schema,
     suggest::nearest,
 };

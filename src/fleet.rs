@@ -7,7 +7,7 @@ use aigate_transport::Fetcher;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// One account at a cloud, or one server. `kind` picks which.
+/// One account at a cloud, one server, or this machine. `kind` picks which.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum ProviderConfig {
@@ -15,6 +15,8 @@ pub enum ProviderConfig {
     Aws(aigate_aws::Config),
     /// Azure OpenAI and Foundry Models.
     Azure(aigate_azure::Config),
+    /// A model on this machine.
+    Local(aigate_local::Config),
     /// Vertex AI and the Gemini API.
     Google(aigate_google::Config),
     /// OpenAI, or a server that speaks its API.
@@ -23,7 +25,7 @@ pub enum ProviderConfig {
 
 impl ProviderConfig {
     /// The values of `kind`.
-    pub const KINDS: [&'static str; 4] = ["aws", "azure", "google", "openai"];
+    pub const KINDS: [&'static str; 5] = ["aws", "azure", "google", "local", "openai"];
 
     /// Builds the provider. Touches no network.
     ///
@@ -33,6 +35,7 @@ impl ProviderConfig {
         Ok(match self {
             Self::Aws(config) => aigate_aws::build(config, fetcher.clone())?,
             Self::Azure(config) => aigate_azure::build(&config)?,
+            Self::Local(config) => aigate_local::build(&config)?,
             Self::Google(config) => aigate_google::build(config, fetcher.clone())?,
             Self::OpenAi(config) => aigate_openai::build(&config)?,
         })

@@ -1,4 +1,5 @@
-//! The edge: HTTP in, calls out. The OpenAI surface for callers; health and metrics for operators.
+//! The edge: HTTP in, calls out. The OpenAI surface and the Open Inference Protocol for callers; health and metrics for
+//! operators.
 
 mod call;
 mod chat;
@@ -7,6 +8,7 @@ pub mod error;
 mod intake;
 mod models;
 mod operations;
+mod predict;
 pub mod server;
 mod sse;
 
@@ -28,6 +30,11 @@ pub fn callers(gateway: Arc<Gateway>) -> Router {
         .route("/v1/models", get(models::list))
         // A model's name may have slashes.
         .route("/v1/models/{*model}", get(models::retrieve))
+        .route("/v2", get(predict::server))
+        .route("/v2/", get(predict::server))
+        .route("/v2/health/live", get(predict::live))
+        .route("/v2/health/ready", get(predict::ready))
+        .route("/v2/models/{*rest}", get(predict::inspect).post(predict::infer))
         .fallback(call::unknown_path)
         .method_not_allowed_fallback(call::wrong_method)
         .with_state(gateway)

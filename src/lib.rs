@@ -12,6 +12,7 @@ pub mod keys;
 pub mod metrics;
 pub mod policy;
 pub mod running;
+pub mod sample;
 pub mod stack;
 pub mod state;
 pub mod telemetry;

@@ -150,6 +150,8 @@ pub struct Metrics {
     pub tokens: Family<TokenLabels, Histogram, Tokens>,
     /// Tokens in disjoint units.
     pub usage: Family<UsageLabels, Counter>,
+    /// Rows scored.
+    pub rows: Family<DeploymentLabels, Counter>,
     /// Answers whose usage the provider did not tell.
     pub usage_absent: Family<DeploymentLabels, Counter>,
     /// Times a deployment was passed over without being asked.
@@ -186,6 +188,7 @@ impl Metrics {
             first_chunk: Family::new_with_constructor(Seconds),
             tokens: Family::new_with_constructor(Tokens),
             usage: Family::default(),
+            rows: Family::default(),
             usage_absent: Family::default(),
             passed_over: Family::default(),
             circuit: Family::default(),
@@ -220,6 +223,7 @@ impl Metrics {
         );
         registry.register("gen_ai_client_token_usage", "Tokens of an answer", self.tokens.clone());
         registry.register("aigate_tokens", "Tokens in disjoint units", self.usage.clone());
+        registry.register("aigate_rows", "Rows scored", self.rows.clone());
         registry.register(
             "aigate_usage_absent",
             "Answers whose usage the provider did not tell",
@@ -342,6 +346,10 @@ impl DeploymentMetrics {
         }
         if let Some(output) = usage.output {
             self.output.observe(float(output));
+        }
+        if let Some(rows) = usage.rows {
+            let labels = DeploymentLabels { deployment: deployment() };
+            self.metrics.rows.get_or_create(&labels).inc_by(rows);
         }
         for (counter, (_, count)) in self.usage.iter().zip(parts(usage)) {
             counter.inc_by(count.unwrap_or(0));

@@ -9,11 +9,18 @@ pub mod observe;
 pub mod retry;
 pub mod timeout;
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
-use aigate_contract::{Call, Error, Result, Task};
+use aigate_contract::{Call, Error, Result, Target, Task, Trail};
 use futures_util::future::BoxFuture;
-use tower::{Service, util::BoxCloneSyncService};
+use tokio::time::Instant;
+use tower::{Service, ServiceExt, util::BoxCloneSyncService};
+use tracing::Instrument;
+
+use crate::telemetry;
 
 /// A service that answers calls of a task, with its type erased.
 pub type Route<T> = BoxCloneSyncService<Call<T>, <T as Task>::Response, Error>;
@@ -34,6 +41,24 @@ impl<T: Task, S> Upstream<T> for S where
         + Sync
         + 'static
 {
+}
+
+/// Sends a request down a route.
+///
+/// # Errors
+/// What the policies and the providers say.
+pub async fn send<T: Task>(route: &Route<T>, request: T::Request, trail: Arc<Trail>) -> Result<T::Response> {
+    let span = telemetry::call_span(T::OPERATION, &trail);
+    let call = Call { request: Arc::new(request), target: nobody(), deadline: Instant::now(), trail };
+    let mut route = route.clone();
+    let answer = async move { route.ready().await?.call(call).await };
+    answer.instrument(span).await
+}
+
+/// The target of a call that no candidate has been chosen for yet.
+fn nobody() -> Arc<Target> {
+    static NOBODY: OnceLock<Arc<Target>> = OnceLock::new();
+    Arc::clone(NOBODY.get_or_init(|| Arc::new(Target::new("", ""))))
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aigate_contract::{Chat, ChatStream, Embed, Task};
+use aigate_contract::{Chat, ChatStream, Embed, Predict, Task, predict::Signature};
 
 use crate::{
-    config::{DeploymentPlan, ModelPlan, Plan, document::TaskName},
+    config::{
+        DeploymentPlan, ModelPlan, Plan,
+        document::{FailoverTo, TaskName},
+    },
     metrics::{DeploymentMetrics, Metrics},
     policy::{
         Route,
@@ -39,21 +42,41 @@ pub enum ModelRoutes {
     },
     /// Embeddings.
     Embed(Route<Embed>),
+    /// Scores.
+    Predict(Arc<PredictRoutes>),
+}
+
+/// The routes of a predict model: a caller may insist on a version.
+#[derive(Debug)]
+pub struct PredictRoutes {
+    /// What callers send and get.
+    pub signature: Arc<Signature>,
+    /// What the metadata names as the platform.
+    pub platform: Arc<str>,
+    /// Where a caller names no version.
+    pub usual: Route<Predict>,
+    /// Each version's own route, in the deployments' order.
+    pub versions: Vec<(Arc<str>, Route<Predict>)>,
 }
 
 impl Routes {
     /// Builds the routes of a plan upon what outlives it.
     pub fn build(plan: &Plan, state: &State, metrics: &Arc<Metrics>) -> Self {
-        let log = plan.log.calls;
-        let routes = plan.models.iter().map(|model| {
+        Self::of(&plan.models, state, metrics, plan.log.calls)
+    }
+
+    /// Builds the routes of some models.
+    pub fn of(models: &[ModelPlan], state: &State, metrics: &Arc<Metrics>, log: bool) -> Self {
+        let routes = models.iter().filter_map(|model| {
             let routes = match model.task {
                 TaskName::Chat => ModelRoutes::Chat {
                     whole: route(model, state, metrics, log),
                     stream: route(model, state, metrics, log),
                 },
                 TaskName::Embed => ModelRoutes::Embed(route(model, state, metrics, log)),
+                TaskName::Predict => ModelRoutes::Predict(predict(model, state, metrics, log)?.into()),
             };
-            (Arc::clone(&model.name), routes)
+            Some((Arc::clone(&model.name), routes))
         });
         Self(routes.collect())
     }
@@ -69,10 +92,45 @@ impl Routes {
     }
 }
 
+/// The routes of a predict model. `None` for a model of another task.
+fn predict(model: &ModelPlan, state: &State, metrics: &Arc<Metrics>, log: bool) -> Option<PredictRoutes> {
+    let plan = model.predict.as_ref()?;
+    let of = |version: &Arc<str>| {
+        let same = |deployment: &&DeploymentPlan| deployment.target.version.as_ref() == Some(version);
+        route_over(model, model.deployments.iter().filter(same), state, metrics, log)
+    };
+    let mut versions: Vec<(Arc<str>, Route<Predict>)> = Vec::new();
+    for version in model.deployments.iter().filter_map(|deployment| deployment.target.version.as_ref()) {
+        if !versions.iter().any(|(known, _)| known == version) {
+            versions.push((Arc::clone(version), of(version)));
+        }
+    }
+    let usual = match plan.failover {
+        FailoverTo::AnyVersion => route(model, state, metrics, log),
+        FailoverTo::SameVersion => versions.first()?.1.clone(),
+    };
+    Some(PredictRoutes {
+        signature: Arc::clone(&plan.signature),
+        platform: Arc::clone(&plan.platform),
+        usual,
+        versions,
+    })
+}
+
 /// What a call passes through.
 fn route<T: Task>(model: &ModelPlan, state: &State, metrics: &Arc<Metrics>, log: bool) -> Route<T> {
-    let candidates =
-        model.deployments.iter().filter_map(|deployment| candidate(model, deployment, state, metrics));
+    route_over(model, model.deployments.iter(), state, metrics, log)
+}
+
+/// What a call passes through that only some deployments may answer.
+fn route_over<'a, T: Task>(
+    model: &ModelPlan,
+    deployments: impl Iterator<Item = &'a DeploymentPlan>,
+    state: &State,
+    metrics: &Arc<Metrics>,
+    log: bool,
+) -> Route<T> {
+    let candidates = deployments.filter_map(|deployment| candidate(model, deployment, state, metrics));
     let service = Failover::new(Arc::clone(&model.name), model.strategy, candidates.collect());
     // Above failover: the deadline bounds all attempts together.
     let service = Deadline::new(service, model.timeouts.deadline);
@@ -88,7 +146,7 @@ fn candidate<T: Task>(
     state: &State,
     metrics: &Arc<Metrics>,
 ) -> Option<Candidate<T>> {
-    let (target, system) = (&deployment.target, deployment.description.system);
+    let (target, system) = (&deployment.target, deployment.system);
     let endpoint = T::offer(&deployment.offers)?.clone();
     // One attempt's time; the call's deadline bounds their sum.
     let service = Timeout::new(endpoint, model.timeouts);

@@ -30,5 +30,7 @@ mod house;
 mod http_api;
 #[path = "gateway/operations.rs"]
 mod operations;
+#[path = "gateway/predict.rs"]
+mod predict;
 #[path = "gateway/streaming.rs"]
 mod streaming;

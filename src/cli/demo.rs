@@ -1,5 +1,6 @@
 //! `aigate demo`: the gateway in front of three simulated clouds that break one after another while calls go on.
 
+mod decision;
 mod show;
 mod stage;
 mod tour;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{find, plan, runtime};
+use super::{find_or_sample, out::print, plan, runtime, sample};
 use crate::{
     config::{Plan, Source},
     gateway::Gateway,
@@ -13,16 +13,23 @@ use crate::{
 };
 
 pub(super) fn serve(config: Option<PathBuf>) -> Result<(), String> {
-    let file = find(config)?;
-    let plan = plan(&Source::File(file.clone())).map_err(|why| format!("{}: {why}", file.display()))?;
-    runtime()?.block_on(run(plan))
+    let source = find_or_sample(config);
+    let plan = plan(&source).map_err(|why| match &source {
+        Source::File(file) => format!("{}: {why}", file.display()),
+        Source::Text(_) => why,
+    })?;
+    let is_sample = matches!(source, Source::Text(_));
+    runtime()?.block_on(run(plan, is_sample))
 }
 
-async fn run(plan: Plan) -> Result<(), String> {
+async fn run(plan: Plan, is_sample: bool) -> Result<(), String> {
     let guard = telemetry::start(&plan.log, &plan.telemetry)
         .map_err(|error| format!("cannot start the log or the traces: {error}"))?;
     let guard = Arc::new(guard);
     let running = Running::start(&plan).await?;
+    if is_sample {
+        print(&sample::greeting(running.address)?)?;
+    }
     if plan.keys.is_empty() {
         tracing::warn!("no keys are set: every caller on this machine is let in, and none from elsewhere");
     }

@@ -19,6 +19,7 @@ use super::{
     },
     load::{Loaded, join},
     plan::{BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, RetryPlan, ServerPlan, TimeoutPlan},
+    predict,
     suggest::hint,
 };
 use crate::keys::parse_hash;
@@ -109,7 +110,7 @@ impl Faults {
     }
 }
 
-type Built = BTreeMap<String, Arc<dyn Provider>>;
+pub(super) type Built = BTreeMap<String, Arc<dyn Provider>>;
 
 fn build_providers(providers: BTreeMap<String, crate::fleet::ProviderConfig>, faults: &mut Faults) -> Built {
     let fetcher = Fetcher::new();
@@ -226,12 +227,21 @@ impl Defaults<'_> {
         let timeouts = self.timeouts(&model.timeouts, &at("timeouts"), faults);
         let retry = self.retry(&model.retry, &at("retry"), faults);
         let breaker = self.breaker(&model.breaker, &at("breaker"), faults);
+        let predict = match model.task {
+            TaskName::Predict => predict::model(self.providers, name, &model, &mut faults.0),
+            _ => predict::refuse(name, &model, &mut faults.0),
+        };
         let mut deployments = Vec::with_capacity(model.deployments.len());
         let mut seen = HashSet::new();
         for (index, deployment) in model.deployments.iter().enumerate() {
             let place = index.to_string();
             let path = ["models", name, "deployments", &place];
-            let Some(plan) = self.deployment(&model, deployment, breaker, &path, faults) else { continue };
+            let Some(mut plan) = self.deployment(&model, deployment, breaker, &path, faults) else {
+                continue;
+            };
+            if let Some(predict) = &predict {
+                predict::deployment(self.providers, predict, deployment, &mut plan, &path, &mut faults.0);
+            }
             if !seen.insert(Arc::clone(&plan.target.deployment)) {
                 faults.add::<()>(&path, format!("`{}` stands twice in this model", plan.target.deployment));
             }
@@ -250,6 +260,7 @@ impl Defaults<'_> {
             deployments,
             timeouts: timeouts?,
             retry: retry?,
+            predict,
         })
     }
 
@@ -287,6 +298,7 @@ impl Defaults<'_> {
         let able = match model.task {
             TaskName::Chat => offers.chat.is_some() && offers.chat_stream.is_some(),
             TaskName::Embed => offers.embed.is_some(),
+            TaskName::Predict => offers.predict.is_some(),
         };
         if !able {
             let message = format!("`{}` cannot do the task `{}`", deployment.provider, model.task.as_str());
@@ -294,15 +306,14 @@ impl Defaults<'_> {
         }
         let description: Description = provider.describe();
         let target = Target {
-            provider: deployment.provider.as_str().into(),
-            deployment: format!("{}/{}", deployment.provider, deployment.target).into(),
-            model: deployment.target.as_str().into(),
             on_unsupported: deployment.on_unsupported.unwrap_or(model.on_unsupported),
+            ..Target::new(&deployment.provider, &deployment.target)
         };
         Some(DeploymentPlan {
             target: Arc::new(target),
             offers,
             description,
+            system: provider.system(model.task.as_str()),
             weight: deployment.weight.unwrap_or(1),
             concurrency: deployment.concurrency,
             breaker: breaker?,

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use aigate_contract::{OnUnsupported, settings::Interval};
+use aigate_contract::{
+    OnUnsupported,
+    predict::{FormConfig, Input, Output},
+    settings::Interval,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -132,6 +136,30 @@ pub struct Model {
     /// A circuit breaker that differs from `[defaults.breaker]`.
     #[serde(default)]
     pub breaker: Breaker,
+    /// Predict: the tensors that callers send. Default: those of the model's deployment on this machine.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
+    /// Predict: the tensors that callers get. Default: those of the model's deployment on this machine.
+    #[serde(default)]
+    pub outputs: Vec<Output>,
+    /// Predict: what the metadata names as the model's platform. Default: that of the model's deployment on this machine, else
+    /// `aigate`.
+    #[serde(default)]
+    pub platform: Option<String>,
+    /// Predict: which deployments may stand in for the first one. Default `same_version`.
+    #[serde(default)]
+    pub failover: Option<FailoverTo>,
+}
+
+/// Which deployments may stand in for the first one of a predict model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailoverTo {
+    /// Those that state the same version. The others answer only when a caller asks for their version.
+    #[default]
+    SameVersion,
+    /// All: another version, or the model on this machine, may decide. The answer says which did.
+    AnyVersion,
 }
 
 /// A kind of work.
@@ -142,6 +170,8 @@ pub enum TaskName {
     Chat,
     /// Embeddings.
     Embed,
+    /// Scores for rows of a table, by the Open Inference Protocol.
+    Predict,
 }
 
 impl TaskName {
@@ -150,6 +180,7 @@ impl TaskName {
         match self {
             Self::Chat => "chat",
             Self::Embed => "embed",
+            Self::Predict => "predict",
         }
     }
 }
@@ -182,6 +213,12 @@ pub struct Deployment {
     /// Overrides the model's `on_unsupported`.
     #[serde(default)]
     pub on_unsupported: Option<OnUnsupported>,
+    /// Predict: the version of the model that is deployed there. A model on this machine knows its own.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Predict: how the deployment wants to be asked, and where its answer has the outputs.
+    #[serde(default)]
+    pub wire: Option<FormConfig>,
 }
 
 /// Policies.

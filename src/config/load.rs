@@ -223,6 +223,7 @@ impl Reader<'_> {
         match kind.as_str() {
             "aws" => self.value(path, value).map(ProviderConfig::Aws),
             "azure" => self.value(path, value).map(ProviderConfig::Azure),
+            "local" => self.value(path, value).map(ProviderConfig::Local),
             "google" => self.value(path, value).map(ProviderConfig::Google),
             "openai" => self.value(path, value).map(ProviderConfig::OpenAi),
             _ => {

@@ -2,9 +2,9 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use aigate_contract::{Description, Offers, Target};
+use aigate_contract::{Description, Offers, Target, predict::Signature};
 
-use super::document::{Log, Strategy, TaskName, Telemetry};
+use super::document::{FailoverTo, Log, Strategy, TaskName, Telemetry};
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -72,6 +72,19 @@ pub struct ModelPlan {
     pub timeouts: TimeoutPlan,
     /// Retries at one deployment.
     pub retry: RetryPlan,
+    /// What only predict models have.
+    pub predict: Option<PredictPlan>,
+}
+
+/// What only predict models have. Every deployment's target has a version.
+#[derive(Clone, Debug)]
+pub struct PredictPlan {
+    /// What callers send and get.
+    pub signature: Arc<Signature>,
+    /// What the metadata names as the platform.
+    pub platform: Arc<str>,
+    /// Which deployments may stand in for the first one.
+    pub failover: FailoverTo,
 }
 
 /// One concrete model at a provider.
@@ -83,6 +96,8 @@ pub struct DeploymentPlan {
     pub offers: Offers,
     /// Its provider in words.
     pub description: Description,
+    /// The provider's name in metrics and traces, for the model's task.
+    pub system: &'static str,
     /// Its share under `weighted`.
     pub weight: u32,
     /// The most calls at once.

@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
-use super::error::Refusal;
+use super::error::{Refusal, Surface};
 use crate::{
     gateway::{Gateway, Refused},
     telemetry,
@@ -26,9 +26,25 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-aigate-attempts");
 const PROVIDER: HeaderName = HeaderName::from_static("x-aigate-provider");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-aigate-deployment");
 const DROPPED: HeaderName = HeaderName::from_static("x-aigate-dropped");
+const DEGRADED: HeaderName = HeaderName::from_static("x-aigate-degraded");
+const VERSION: HeaderName = HeaderName::from_static("x-aigate-model-version");
 
-/// Runs one request: `inner` gets the trail of an admitted caller and gives the outcome.
+/// Runs one request to the OpenAI surface: `inner` gets the trail of an admitted caller and gives the outcome.
 pub(super) async fn run<F, Fut>(gateway: &Arc<Gateway>, headers: &HeaderMap, inner: F) -> Response
+where
+    F: FnOnce(Arc<Trail>) -> Fut,
+    Fut: Future<Output = Outcome>,
+{
+    run_on(Surface::OpenAi, gateway, headers, inner).await
+}
+
+/// Runs one request to a surface.
+pub(super) async fn run_on<F, Fut>(
+    surface: Surface,
+    gateway: &Arc<Gateway>,
+    headers: &HeaderMap,
+    inner: F,
+) -> Response
 where
     F: FnOnce(Arc<Trail>) -> Fut,
     Fut: Future<Output = Outcome>,
@@ -49,7 +65,7 @@ where
         if trail.as_ref().is_none_or(|trail| trail.attempts().is_empty()) {
             count_refusal(gateway, &refusal, &id);
         }
-        refusal.into_response()
+        refusal.into_response(surface)
     });
     stamp(response.headers_mut(), gateway, &id, trail.as_deref());
     response
@@ -89,7 +105,7 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
 
 /// Says which call this was, who answered, after how many attempts, and what was left out.
 fn stamp(headers: &mut HeaderMap, gateway: &Gateway, id: &str, trail: Option<&Trail>) {
-    headers.reserve(8);
+    headers.reserve(10);
     let mut set = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
@@ -102,6 +118,12 @@ fn stamp(headers: &mut HeaderMap, gateway: &Gateway, id: &str, trail: Option<&Tr
     if let Some(target) = &told.served_by {
         set(PROVIDER, &target.provider);
         set(DEPLOYMENT, &target.deployment);
+        if let Some(version) = &target.version {
+            set(VERSION, version);
+        }
+        if target.fallback {
+            set(DEGRADED, "local");
+        }
         if !told.dropped.is_empty() {
             set(DROPPED, &told.dropped.join(", "));
         }
@@ -118,7 +140,7 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 /// No such path.
 pub(super) async fn unknown_path(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let message = format!("there is no {} {}", request.method(), request.uri().path());
-    run(&gateway, request.headers(), |_| async {
+    run_on(Surface::of(&request), &gateway, request.headers(), |_| async {
         Err(Refusal::new(StatusCode::NOT_FOUND, message).code("unknown_url"))
     })
     .await
@@ -127,7 +149,7 @@ pub(super) async fn unknown_path(State(gateway): State<Arc<Gateway>>, request: R
 /// The path is there, the method is not.
 pub(super) async fn wrong_method(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let message = format!("{} does not take {}", request.uri().path(), request.method());
-    run(&gateway, request.headers(), |_| async {
+    run_on(Surface::of(&request), &gateway, request.headers(), |_| async {
         Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed"))
     })
     .await

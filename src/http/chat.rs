@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use aigate_contract::{BodyError, Call, OnUnsupported, Target, Task, Trail, chat::ChatRequest};
+use aigate_contract::{BodyError, Trail, chat::ChatRequest};
 use axum::{
     body::Body,
     extract::{Request, State},
     response::Response,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use tokio::time::Instant;
-use tower::{Service, ServiceExt};
-use tracing::Instrument;
 
 use super::{
     call::{Outcome, json, run},
@@ -19,7 +16,7 @@ use super::{
     intake::read_json,
     sse::SseBody,
 };
-use crate::{gateway::Gateway, policy::Route, stack::ModelRoutes, telemetry};
+use crate::{gateway::Gateway, policy::send, stack::ModelRoutes};
 
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -35,37 +32,13 @@ async fn answer(gateway: &Gateway, request: ChatRequest, trail: Arc<Trail>) -> O
     match gateway.model(&request.model) {
         Some(ModelRoutes::Chat { stream, .. }) if request.stream => {
             let wants_usage = request.wants_stream_usage();
-            let chunks = call(stream, request, trail).await?;
+            let chunks = send(stream, request, trail).await?;
             Ok(event_stream(Body::new(SseBody::new(chunks, wants_usage))))
         }
-        Some(ModelRoutes::Chat { whole, .. }) => Ok(json(call(whole, request, trail).await?.json)),
+        Some(ModelRoutes::Chat { whole, .. }) => Ok(json(send(whole, request, trail).await?.json)),
         Some(_) => Err(wrong_task(&request.model, "chat")),
         None => Err(unknown_model(gateway, &request.model)),
     }
-}
-
-/// Sends a request down a route.
-pub(super) async fn call<T: Task>(
-    route: &Route<T>,
-    request: T::Request,
-    trail: Arc<Trail>,
-) -> Result<T::Response, Refusal> {
-    let span = telemetry::call_span(T::OPERATION, &trail);
-    let call = Call { request: Arc::new(request), target: nobody(), deadline: Instant::now(), trail };
-    let mut route = route.clone();
-    let answer = async move { route.ready().await?.call(call).await };
-    Ok(answer.instrument(span).await?)
-}
-
-/// The target of a call that no candidate has been chosen for yet.
-fn nobody() -> Arc<Target> {
-    static NOBODY: std::sync::OnceLock<Arc<Target>> = std::sync::OnceLock::new();
-    let make = || {
-        let name: Arc<str> = "".into();
-        let (provider, deployment) = (Arc::clone(&name), Arc::clone(&name));
-        Arc::new(Target { provider, deployment, model: name, on_unsupported: OnUnsupported::Refuse })
-    };
-    Arc::clone(NOBODY.get_or_init(make))
 }
 
 fn event_stream(body: Body) -> Response {

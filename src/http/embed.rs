@@ -10,10 +10,10 @@ use axum::{
 
 use super::{
     call::{json, run},
-    chat::{call, unknown_model, wrong_task},
+    chat::{unknown_model, wrong_task},
     intake::read_json,
 };
-use crate::{gateway::Gateway, stack::ModelRoutes};
+use crate::{gateway::Gateway, policy::send, stack::ModelRoutes};
 
 pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -21,7 +21,7 @@ pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request)
         let held = read_json(&gateway, &parts.headers, body).await?;
         let request = EmbedRequest::parse(held.bytes.clone())?;
         match gateway.model(&request.model) {
-            Some(ModelRoutes::Embed(route)) => Ok(json(call(route, request, trail).await?.json)),
+            Some(ModelRoutes::Embed(route)) => Ok(json(send(route, request, trail).await?.json)),
             Some(_) => Err(wrong_task(&request.model, "embed")),
             None => Err(unknown_model(&gateway, &request.model)),
         }

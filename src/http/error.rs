@@ -1,11 +1,12 @@
-//! From our errors to OpenAI's: the only place that knows which HTTP status a failure has.
+//! From our errors to those of the surface that was called: the only place that knows which HTTP status a failure has.
 //!
-//! <https://platform.openai.com/docs/guides/error-codes>
+//! <https://platform.openai.com/docs/guides/error-codes>,
+//! <https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md#errors>
 
 use std::time::Duration;
 
 use aigate_contract::{AttemptRecord, BodyError, Error, ErrorKind};
-use axum::response::Response;
+use axum::{extract::Request, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -14,7 +15,16 @@ use super::call::json;
 /// When nothing better is known, a caller may come back after this long: about when the gateway itself would retry.
 const COME_BACK: Duration = Duration::from_secs(1);
 
-/// A request that is not answered, in OpenAI's words.
+/// Whose words an answer is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// The OpenAI API.
+    OpenAi,
+    /// The Open Inference Protocol v2.
+    Inference,
+}
+
+/// A request that is not answered.
 #[derive(Debug)]
 pub struct Refusal {
     status: StatusCode,
@@ -49,6 +59,14 @@ struct WireAttempt<'a> {
     elapsed_ms: u128,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u128>,
+}
+
+impl Surface {
+    /// The surface that a path belongs to.
+    pub(super) fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        if path == "/v2" || path.starts_with("/v2/") { Self::Inference } else { Self::OpenAi }
+    }
 }
 
 impl Refusal {
@@ -115,8 +133,11 @@ impl Refusal {
     }
 
     /// The HTTP answer.
-    pub fn into_response(self) -> Response {
-        let mut response = json(self.to_json());
+    pub fn into_response(self, surface: Surface) -> Response {
+        let mut response = json(match surface {
+            Surface::OpenAi => self.to_json(),
+            Surface::Inference => serde_json::json!({ "error": self.message }).to_string().into_bytes(),
+        });
         *response.status_mut() = self.status;
         if let Some(wait) = self.retry_after {
             let headers = response.headers_mut();

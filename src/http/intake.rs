@@ -19,7 +19,22 @@ pub(super) struct Held {
 
 /// Reads a JSON body whole.
 pub(super) async fn read_json(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Held, Refusal> {
-    check_type(headers)?;
+    check_type(headers, false)?;
+    read(gateway, headers, body).await
+}
+
+/// Reads a message of the Open Inference Protocol whole: JSON, with binary tensors behind it where a header says so. Its
+/// clients send either content type, or none.
+pub(super) async fn read_message(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Held, Refusal> {
+    check_type(headers, true)?;
+    read(gateway, headers, body).await
+}
+
+async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Held, Refusal> {
     let too_large = || {
         let message =
             format!("the body is larger than {} bytes, the limit of this gateway", gateway.max_body);
@@ -52,13 +67,14 @@ pub(super) async fn read_json(gateway: &Gateway, headers: &HeaderMap, body: Body
     }
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_type(headers: &HeaderMap, binary: bool) -> Result<(), Refusal> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = text.split(';').next().unwrap_or_default().trim();
     let json = kind.eq_ignore_ascii_case("application/json")
         || (kind.len() > 17
             && kind.to_ascii_lowercase().starts_with("application/")
-            && kind.ends_with("+json"));
+            && kind.ends_with("+json"))
+        || (binary && (kind.is_empty() || kind.eq_ignore_ascii_case("application/octet-stream")));
     if json && headers.get(header::CONTENT_ENCODING).is_none_or(|value| value == "identity") {
         return Ok(());
     }

@@ -57,6 +57,7 @@ fn item<'a>(gateway: &Gateway, name: &'a str) -> Option<Item<'a>> {
     let task = match gateway.model(name)? {
         ModelRoutes::Chat { .. } => "chat",
         ModelRoutes::Embed(_) => "embed",
+        ModelRoutes::Predict(_) => "predict",
     };
     Some(Item { id: name, object: "model", created: gateway.created, owned_by: "aigate", task })
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aigate_contract::{
-    Call, Chat, ChatStream, Error, Facts, OnUnsupported, Result, Target, Task, Trail,
+    Call, Chat, ChatStream, Error, Facts, Result, Target, Task, Trail,
     chat::{ChatChunk, ChatReply, ChatRequest, ChunkStream},
 };
 use bytes::Bytes;
@@ -110,12 +110,7 @@ pub(crate) fn recorded(script: Script<Chat>) -> impl super::Upstream<Chat> {
 }
 
 pub(crate) fn target(provider: &str) -> Arc<Target> {
-    Arc::new(Target {
-        provider: provider.into(),
-        deployment: format!("{provider}/x").into(),
-        model: "x".into(),
-        on_unsupported: OnUnsupported::Refuse,
-    })
+    Arc::new(Target::new(provider, "x"))
 }
 
 pub(crate) fn call<T: Task<Request = ChatRequest>>() -> Call<T> {

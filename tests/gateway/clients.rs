@@ -12,7 +12,10 @@ use aigate_sim::{Cloud, CloudKind, Options, start};
 use axum::{Router, routing::get};
 use serde_json::{Map, Value, json};
 
-use crate::harness::{KINDS, TempFile, listeners, providers, user_credentials};
+use crate::{
+    harness::{House, KINDS, TempFile, listeners, providers, user_credentials},
+    predict,
+};
 
 /// Kind of provider, its name in the config, its chat model, its embedding model.
 const PROVIDERS: [[&str; 4]; 7] = [
@@ -61,14 +64,19 @@ impl Stage {
             .env("AIGATE_SIM_STATS", &self.stats)
             .env_remove("OPENAI_API_KEY")
             .env_remove("OPENAI_BASE_URL");
-        let output = tokio::task::spawn_blocking(move || suite.output().unwrap()).await.unwrap();
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}");
-        let count = text.lines().rev().find(|line| line.contains("passed") || line.contains("pass "));
-        // Shown by `cargo test -- --nocapture`.
-        let count = count.expect("a suite says how many of its tests passed");
-        std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", count.trim()).as_bytes()).unwrap();
+        run(suite).await;
     }
+}
+
+/// Runs a suite; its own words when it fails.
+async fn run(mut suite: Command) {
+    let output = tokio::task::spawn_blocking(move || suite.output().unwrap()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let count = text.lines().rev().find(|line| line.contains("passed") || line.contains("pass "));
+    // Shown by `cargo test -- --nocapture`.
+    let count = count.expect("a suite says how many of its tests passed");
+    std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", count.trim()).as_bytes()).unwrap();
 }
 
 fn more_providers(clouds: &[Cloud]) -> String {
@@ -158,6 +166,34 @@ async fn the_python_sdk_is_content_with_every_kind_of_provider() {
     command.args(["-B", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]).arg(suite("python"));
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     Stage::set().await.judge(command).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the Triton and KServe clients for Python, which `cargo xtask test` installs"]
+async fn the_triton_and_kserve_clients_are_content_with_every_form_of_deployment() {
+    let python = std::env::var("AIGATE_TEST_INFERENCE_PYTHON")
+        .expect("`cargo xtask test` sets AIGATE_TEST_INFERENCE_PYTHON");
+    let hash = keys::format_hash(&keys::hash(SECRET));
+    let more = format!("[keys.sdk]\nhash = \"{hash}\"\n") + &predict::models();
+    let house = House::with_options(&more, &predict::options()).await;
+    let sample = aigate_local::sample_request().unwrap();
+    let inputs = sample["inputs"].as_array().unwrap();
+    let row: Map<String, Value> = inputs
+        .iter()
+        .map(|input| (input["name"].as_str().unwrap().to_owned(), input["data"][0].clone()))
+        .collect();
+    let other = json!({ "checking_status": "none", "duration_months": 48, "age": 24, "credit_amount": 9000 });
+    let models: Vec<&str> = predict::FORMS.iter().map(|(name, _)| *name).collect();
+    let mut suite = Command::new(python);
+    suite
+        .args(["-B", "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"])
+        .arg(self::suite("inference"))
+        .env("AIGATE_URL", house.running.address.to_string())
+        .env("AIGATE_KEY", SECRET)
+        .env("AIGATE_MODELS", models.join(","))
+        .env("AIGATE_SAMPLE_ROW", Value::Object(row).to_string())
+        .env("AIGATE_OTHER_ROW", other.to_string());
+    run(suite).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

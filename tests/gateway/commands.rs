@@ -60,7 +60,7 @@ fn check_tells_faults_by_its_exit_code_and_explains_a_model_in_order() {
     assert_eq!(output_.status.code(), Some(1));
     assert!(err.contains("models.m.x: unknown key"), "{err}");
 
-    let (output_, _, err) = output(&["serve"]);
+    let (output_, _, err) = output(&["check"]);
     assert_eq!(output_.status.code(), Some(1));
     assert!(err.contains("no configuration") && err.contains("aigate demo"), "{err}");
     let (output_, _, _) = output(&["surf"]);
@@ -258,6 +258,38 @@ async fn each_call_gets_one_line_and_a_trace_and_a_running_stream_ends_before_th
         assert!(sent.contains(word), "{word} is missing in the traces");
     }
     assert_eq!(CloudKind::Azure.name(), "azure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_configuration_the_sample_is_served_and_the_printed_request_is_answered() {
+    let mut child = aigate(&["serve"])
+        .current_dir(std::env::temp_dir())
+        .env("AIGATE__SERVER__LISTEN", "127.0.0.1:0")
+        .env("AIGATE__OPERATIONS__LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    while !said.contains("aigate demo") {
+        assert!(out.read_line(&mut said).unwrap() > 0, "it ended after: {said}");
+    }
+    for word in ["SAMPLE", "AWS_ACCESS_KEY_ID", "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_OPENAI_API_KEY"] {
+        assert!(said.contains(word), "{word} is missing in {said}");
+    }
+    let url = said.split("curl ").nth(1).unwrap().split(' ').next().unwrap();
+    let body = said.split("-d '").nth(1).unwrap().split('\'').next().unwrap().to_owned();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(url).header("content-type", "application/json").body(body);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    let score = answer["outputs"][0]["data"][0].as_f64().unwrap();
+    assert!(score > 0.0 && score < 1.0, "{answer}");
+    assert_eq!(answer["outputs"][2]["name"], "reason_codes");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -84,6 +84,7 @@ api_key = "simulated-key"
 kind = "aws"
 region = "eu-central-1"
 endpoint = "{aws}"
+sagemaker_endpoint = "{aws}"
 access_key_id = "SIMULATED"
 secret_access_key = "simulated-secret"
 [providers.google]
@@ -99,6 +100,22 @@ base_url = "{openai}/v1"
 api_key = "simulated-key"
 "#,
         credentials.display()
+    )
+}
+
+/// The providers of the predict services, and this machine, as TOML.
+pub(crate) fn predict_providers(clouds: &[Cloud]) -> String {
+    let azure = clouds[KINDS.iter().position(|kind| *kind == CloudKind::Azure).unwrap()].url();
+    format!(
+        r#"
+[providers.azureml]
+kind = "azure"
+api = "ml"
+endpoint = "{azure}/{{target}}"
+api_key = "simulated-key"
+[providers.local]
+kind = "local"
+"#
     )
 }
 
@@ -130,7 +147,8 @@ impl House {
             clouds.push(start(kind, options.clone()).await.unwrap());
         }
         let credentials = user_credentials();
-        let text = listeners(more) + &providers(&clouds, &credentials.0) + more + &models();
+        let providers = providers(&clouds, &credentials.0) + &predict_providers(&clouds);
+        let text = listeners(more) + &providers + more + &models();
         let loaded = load(&Source::Text(text)).and_then(check);
         let plan = loaded.unwrap_or_else(|faults| panic!("{}", report(&faults)));
         let running = Running::start(&plan).await.unwrap();

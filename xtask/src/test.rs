@@ -11,15 +11,20 @@ use crate::run::{apt, is_there, root, run, say, watch};
 /// Sets up the SDKs, runs every test, prints one summary.
 pub(crate) fn test() -> Result<(), String> {
     let root = root();
-    let python = python_sdk(&root)?;
+    let python = venv(&root, "venv", "tests/clients/python/requirements.txt", "the OpenAI SDK for Python")?;
+    let what = "the Triton and KServe clients and scikit-learn";
+    let inference = venv(&root, "inference-venv", "tests/clients/inference/requirements.txt", what)?;
     let node = node_sdk(&root)?;
-    say("running every test: unit, golden, property, behaviour, and the OpenAI SDKs for Python and Node");
+    say(
+        "running every test: unit, golden, property, behaviour, the OpenAI SDKs, the Triton and KServe clients, scikit-learn",
+    );
     let mut tally = Tally::default();
     let mut cargo = Command::new(env!("CARGO"));
     cargo
         .current_dir(&root)
         .args(["test", "--workspace", "--locked", "--no-fail-fast", "--", "--include-ignored"])
         .env("AIGATE_TEST_PYTHON", &python)
+        .env("AIGATE_TEST_INFERENCE_PYTHON", &inference)
         .env("AIGATE_TEST_NODE", &node);
     let succeeded = watch(&mut cargo, |line| tally.read(line))?;
     say(&format!("\n{} passed, {} failed", tally.passed, tally.failed));
@@ -49,18 +54,18 @@ impl Tally {
     }
 }
 
-/// A virtual environment with the suite's requirements; its Python.
-fn python_sdk(root: &Path) -> Result<PathBuf, String> {
-    let venv = root.join("target/test-tools/venv");
+/// A virtual environment with a suite's requirements; its Python.
+fn venv(root: &Path, name: &str, requirements: &str, what: &str) -> Result<PathBuf, String> {
+    let venv = root.join("target/test-tools").join(name);
     let python = venv.join("bin/python");
-    let requirements = root.join("tests/clients/python/requirements.txt");
+    let requirements = root.join(requirements);
     if is_fresh(&venv.join("installed.txt"), &requirements) {
         return Ok(python);
     }
     if !is_there("python3") {
         apt(&["python3", "python3-venv"])?;
     }
-    say("installing the OpenAI SDK for Python");
+    say(&format!("installing {what}"));
     let create = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
     if create().is_err() {
         // Debian keeps it in a package of its own.

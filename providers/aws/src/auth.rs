@@ -1,4 +1,4 @@
-//! The way to Bedrock: one HTTP client, one identity, and the SDK's client made of both when it is first needed.
+//! The way to AWS: one HTTP client, one identity, and the SDK's clients made of both when they are first needed.
 
 use std::{future::Future, time::Duration};
 
@@ -12,50 +12,44 @@ use aws_config::{
     stalled_stream_protection::StalledStreamProtectionConfig, sts::AssumeRoleProvider,
     timeout::TimeoutConfig,
 };
-use aws_sdk_bedrockruntime::{
-    Client,
-    config::{Builder, Credentials, SharedHttpClient, Token},
-};
-use aws_smithy_http_client::{
-    Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
-};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_bedrockruntime::config::{Credentials, SharedHttpClient, Token};
 use aws_smithy_runtime_api::client::auth::{AuthSchemeId, http::HTTP_BEARER_AUTH_SCHEME_ID};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::RwLock;
-use url::Url;
 
-use crate::config::{Config, is_loopback};
+use crate::{config::Config, http};
 
 /// AWS Signature Version 4, by its name in the SDK.
 const SIGV4: AuthSchemeId = AuthSchemeId::new("sigv4");
 /// The session's name in CloudTrail when the settings give none.
 const SESSION: &str = "aigate";
-/// Idle connections are given up before the load balancer's own 60 seconds.
-const POOL_IDLE: Duration = Duration::from_secs(50);
-/// Addresses on the machine or its link, never reached through a proxy: loopback, and AWS's metadata and container
-/// credential services.
-const NEVER_PROXIED: &str =
-    "localhost,127.0.0.0/8,::1,169.254.169.254,169.254.170.2,169.254.170.23,fd00:ec2::254,fd00:ec2::23";
 
-/// How calls reach Bedrock and prove who they are.
+/// How calls reach AWS and prove who they are.
 #[derive(Debug)]
 pub(crate) struct Access {
     region: String,
     endpoint: Option<String>,
+    sagemaker_endpoint: Option<String>,
     identity: Identity,
     role: Option<Role>,
     http: SharedHttpClient,
     connect_timeout: Duration,
-    /// The SDK's client with its cache of credentials; `None` until needed, and again after a refusal.
+    /// The SDK's clients with their cache of credentials; `None` until needed, and again after a refusal.
     current: RwLock<Option<Connected>>,
 }
 
-/// The SDK's client, and how many were made before it.
+/// The SDK's clients, one for each of AWS's services.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    pub(crate) bedrock: aws_sdk_bedrockruntime::Client,
+    pub(crate) sagemaker: aws_sdk_sagemakerruntime::Client,
+}
+
+/// The SDK's clients, and how many were made before them.
 #[derive(Clone, Debug)]
 struct Connected {
-    client: Client,
+    clients: Clients,
     generation: u64,
 }
 
@@ -80,7 +74,7 @@ impl Access {
     pub(crate) fn build(config: &Config) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
         let identity = identity(config, &mut faults);
-        let http = match http_client(config) {
+        let http = match http::client(config) {
             Ok(http) => http,
             Err(fault) => {
                 faults.push(fault);
@@ -93,6 +87,7 @@ impl Access {
         Ok(Self {
             region: config.region.clone(),
             endpoint: config.endpoint.clone(),
+            sagemaker_endpoint: config.sagemaker_endpoint.clone(),
             identity,
             role: config.assume_role.clone().map(|arn| Role {
                 arn,
@@ -101,7 +96,7 @@ impl Access {
                 sts_endpoint: config.sts_endpoint.clone(),
             }),
             http,
-            connect_timeout: connect_timeout(config),
+            connect_timeout: http::connect_timeout(config),
             current: RwLock::new(None),
         })
     }
@@ -116,21 +111,21 @@ impl Access {
     ///
     /// # Errors
     /// The attempt's.
-    pub(crate) async fn attempt<R, F>(&self, attempt: impl Fn(Client) -> F) -> Result<R>
+    pub(crate) async fn attempt<R, F>(&self, attempt: impl Fn(Clients) -> F) -> Result<R>
     where
         F: Future<Output = Result<R>>,
     {
         let connected = self.connected().await;
-        match attempt(connected.client.clone()).await {
+        match attempt(connected.clients.clone()).await {
             Err(error) if is_stale(&error) => {
                 let fresh = self.renew(&connected, error).await?;
-                attempt(fresh.client).await
+                attempt(fresh.clients).await
             }
             outcome => outcome,
         }
     }
 
-    /// The SDK's client, made on first use.
+    /// The SDK's clients, made on first use.
     async fn connected(&self) -> Connected {
         if let Some(connected) = self.current.read().await.as_ref() {
             return connected.clone();
@@ -138,12 +133,12 @@ impl Access {
         let mut current = self.current.write().await;
         match current.as_ref() {
             Some(connected) => connected.clone(),
-            None => current.insert(Connected { client: self.connect().await, generation: 0 }).clone(),
+            None => current.insert(Connected { clients: self.connect().await, generation: 0 }).clone(),
         }
     }
 
-    /// Makes a new client, with credentials read anew, after those of `refused` were refused. Concurrent callers with
-    /// the same refused client share one.
+    /// Makes new clients, with credentials read anew, after those of `refused` were refused. Concurrent callers with
+    /// the same refused clients share them.
     ///
     /// # Errors
     /// `error` itself when fresh credentials cannot be had: they stand in the settings.
@@ -157,21 +152,31 @@ impl Access {
             _ => {
                 tracing::info!(error = %error, "AWS refused the credentials: reading them anew");
                 let generation = refused.generation.wrapping_add(1);
-                Ok(current.insert(Connected { client: self.connect().await, generation }).clone())
+                Ok(current.insert(Connected { clients: self.connect().await, generation }).clone())
             }
         }
     }
 
-    async fn connect(&self) -> Client {
+    async fn connect(&self) -> Clients {
         let base = self.base().await;
-        let mut builder = Builder::from(&base);
+        let mut bedrock = aws_sdk_bedrockruntime::config::Builder::from(&base);
+        let mut sagemaker = aws_sdk_sagemakerruntime::config::Builder::from(&base);
         if let Some(role) = &self.role {
-            builder = builder.credentials_provider(self.assume(role, &base).await);
+            let session = SharedCredentialsProvider::new(self.assume(role, &base).await);
+            // Set, not added: the clients find each other's session in the cache only if nothing wraps its provider.
+            bedrock.set_credentials_provider(Some(session.clone()));
+            sagemaker.set_credentials_provider(Some(session));
         }
         if let Some(endpoint) = &self.endpoint {
-            builder = builder.endpoint_url(endpoint);
+            bedrock = bedrock.endpoint_url(endpoint);
         }
-        Client::from_conf(builder.build())
+        if let Some(endpoint) = &self.sagemaker_endpoint {
+            sagemaker = sagemaker.endpoint_url(endpoint);
+        }
+        Clients {
+            bedrock: aws_sdk_bedrockruntime::Client::from_conf(bedrock.build()),
+            sagemaker: aws_sdk_sagemakerruntime::Client::from_conf(sagemaker.build()),
+        }
     }
 
     /// Without the role: what the role is assumed with.
@@ -235,17 +240,31 @@ impl Access {
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
 
+    /// Whether the settings name a Bedrock API key, which signs nothing: no other service takes it.
+    pub(crate) fn has_key_alone(&self) -> bool {
+        matches!(self.identity, Identity::ApiKey(_))
+    }
+
     /// Where calls go, in words.
     pub(crate) fn place(&self) -> String {
-        let variable =
-            || ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL"].into_iter().find_map(variable);
-        self.endpoint.clone().or_else(variable).unwrap_or_else(|| {
+        let bedrock =
+            self.at(self.endpoint.as_deref(), "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "bedrock-runtime");
+        if self.has_key_alone() {
+            return bedrock;
+        }
+        let own = self.sagemaker_endpoint.as_deref();
+        format!("{bedrock}, {}", self.at(own, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "runtime.sagemaker"))
+    }
+
+    fn at(&self, endpoint: Option<&str>, own: &str, service: &str) -> String {
+        let told = || [own, "AWS_ENDPOINT_URL"].into_iter().find_map(variable);
+        endpoint.map(str::to_owned).or_else(told).unwrap_or_else(|| {
             let suffix = match self.region.split('-').next() {
                 Some("cn") => "amazonaws.com.cn",
                 Some("eusc") => "amazonaws.eu",
                 _ => "amazonaws.com",
             };
-            format!("https://bedrock-runtime.{}.{suffix}", self.region)
+            format!("https://{service}.{}.{suffix}", self.region)
         })
     }
 
@@ -290,65 +309,6 @@ fn identity(config: &Config, faults: &mut Vec<Fault>) -> Identity {
         };
     }
     config.profile.clone().map_or(Identity::Chain, Identity::Profile)
-}
-
-fn connect_timeout(config: &Config) -> Duration {
-    config.connect_timeout.map_or(Duration::from_secs(5), |interval| interval.0)
-}
-
-fn http_client(config: &Config) -> Result<SharedHttpClient, Fault> {
-    if config.ca_file.is_some() || config.proxy.is_some() {
-        check_files(config)?;
-    }
-    let mut trust = TrustStore::empty().with_native_roots(true);
-    if let Some(path) = &config.ca_file {
-        let pem = std::fs::read(path)
-            .map_err(|error| Fault::at("ca_file", format!("cannot read {}: {error}", path.display())))?;
-        trust = trust.with_pem_certificate(pem);
-    }
-    let tls = TlsContext::builder()
-        .with_trust_store(trust)
-        .build()
-        .map_err(|error| Fault::at("ca_file", format!("TLS cannot be set up: {error}")))?;
-    let proxy = proxy(config)?;
-    Ok(aws_smithy_http_client::Builder::new().pool_idle_timeout(POOL_IDLE).build_with_connector_fn(
-        move |settings, components| {
-            let mut builder = Connector::builder().proxy_config(proxy.clone()).pool_idle_timeout(POOL_IDLE);
-            builder.set_connector_settings(settings.cloned());
-            if let Some(components) = components {
-                builder.set_sleep_impl(components.sleep_impl());
-            }
-            builder.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls.clone()).build()
-        },
-    ))
-}
-
-/// The SDK panics on a bad certificate at the first connection; the gateway's other client says so now, in words.
-fn check_files(config: &Config) -> Result<(), Fault> {
-    let settings = aigate_transport::Settings {
-        ca_file: config.ca_file.clone(),
-        proxy: config.proxy.clone(),
-        connect_timeout: config.connect_timeout,
-    };
-    aigate_transport::Client::build(&settings).map(|_| ())
-}
-
-fn proxy(config: &Config) -> Result<ProxyConfig, Fault> {
-    match &config.proxy {
-        Some(proxy) => ProxyConfig::all(proxy.as_str())
-            .map(|proxy| proxy.no_proxy(NEVER_PROXIED))
-            .map_err(|error| Fault::at("proxy", format!("not usable: {error}"))),
-        // A simulator on this machine is never behind the environment's proxy.
-        None if config
-            .endpoint
-            .as_deref()
-            .and_then(|place| Url::parse(place).ok())
-            .is_some_and(|url| is_loopback(&url)) =>
-        {
-            Ok(ProxyConfig::disabled())
-        }
-        None => Ok(ProxyConfig::from_env()),
-    }
 }
 
 /// Whether fresh credentials may help against this refusal.

@@ -33,13 +33,13 @@ use crate::{Aws, Guardrail, error::from_sdk, send::prepare};
 
 impl Serve<Chat> for Aws {
     async fn serve(&self, call: Call<Chat>) -> Result<ChatReply> {
-        self.access.attempt(|client| self.converse(&call, client)).await
+        self.access.attempt(|clients| self.converse(&call, clients.bedrock)).await
     }
 }
 
 impl Serve<ChatStream> for Aws {
     async fn serve(&self, call: Call<ChatStream>) -> Result<ChunkStream> {
-        self.access.attempt(|client| self.converse_stream(&call, client)).await
+        self.access.attempt(|clients| self.converse_stream(&call, clients.bedrock)).await
     }
 }
 

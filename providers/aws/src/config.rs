@@ -1,4 +1,4 @@
-//! The settings of a Bedrock provider, and every fault that can be seen in them without a network.
+//! The settings of an AWS provider, and every fault that can be seen in them without a network.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::{Host, Url};
 
-/// Amazon Bedrock in one region, with one identity.
+/// Amazon Bedrock and SageMaker in one region, with one identity.
 ///
 /// Without any credential here the AWS SDK's usual chain counts: `AWS_BEARER_TOKEN_BEDROCK`, the environment's keys,
 /// the shared profile files, a web identity (IRSA), the ECS or EKS container, the EC2 instance.
@@ -20,10 +20,14 @@ pub struct Config {
     /// endpoint, or what `AWS_ENDPOINT_URL_BEDROCK_RUNTIME` or `AWS_ENDPOINT_URL` says.
     #[serde(default)]
     pub endpoint: Option<String>,
+    /// Where SageMaker's runtime API is reached. Default: the region's own endpoint, or what
+    /// `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME` or `AWS_ENDPOINT_URL` says.
+    #[serde(default)]
+    pub sagemaker_endpoint: Option<String>,
     /// Where AWS STS is reached when `assume_role` asks it for a session. Default: the region's own endpoint.
     #[serde(default)]
     pub sts_endpoint: Option<String>,
-    /// A Bedrock API key, sent as a bearer token. Excludes every other credential.
+    /// A Bedrock API key, sent as a bearer token. Excludes every other credential, and SageMaker, which does not take it.
     #[serde(default)]
     pub api_key: Option<Secret>,
     /// A static access key; needs `secret_access_key`.
@@ -82,7 +86,11 @@ impl Config {
         if self.region.is_empty() || self.region.len() > 32 || !self.region.bytes().all(plain) {
             faults.push(Fault::at("region", "expected the name of an AWS region such as `eu-central-1`"));
         }
-        for (path, place) in [("endpoint", &self.endpoint), ("sts_endpoint", &self.sts_endpoint)] {
+        for (path, place) in [
+            ("endpoint", &self.endpoint),
+            ("sagemaker_endpoint", &self.sagemaker_endpoint),
+            ("sts_endpoint", &self.sts_endpoint),
+        ] {
             if let Some(why) = place.as_deref().and_then(|place| self.bad_endpoint(place)) {
                 faults.push(Fault::at(path, why));
             }
@@ -99,7 +107,7 @@ impl Config {
             "https" => None,
             "http" if self.api_key.is_none() || is_loopback(&url) => None,
             "http" => Some("an API key is not sent over plain http: use https".to_owned()),
-            scheme => Some(format!("`{scheme}:` is not a way to reach Bedrock: use https")),
+            scheme => Some(format!("`{scheme}:` is not a way to reach AWS: use https")),
         }
     }
 
@@ -126,6 +134,10 @@ impl Config {
         let others = keys
             .into_iter()
             .chain([("profile", self.profile.is_some()), ("assume_role", self.assume_role.is_some())]);
+        if self.api_key.is_some() && self.sagemaker_endpoint.is_some() {
+            let why = "acts only with credentials that sign: SageMaker does not take `api_key`";
+            faults.push(Fault::at("sagemaker_endpoint", why));
+        }
         if self.api_key.is_some() {
             for (path, _) in others.filter(|(_, set)| *set) {
                 faults.push(Fault::at(path, "contradicts `api_key`: give one credential"));
@@ -244,6 +256,11 @@ mod tests {
             json!({"region": "eu-west-1", "profile": "p", "access_key_id": "a", "secret_access_key": "s"});
         assert_eq!(paths(profile), ["access_key_id", "secret_access_key"]);
         assert_eq!(paths(json!({"region": "eu-west-1", "session_token": "t"})), ["session_token"]);
+        let unsigned =
+            json!({"region": "eu-west-1", "api_key": "k", "sagemaker_endpoint": "https://s.internal"});
+        assert_eq!(paths(unsigned), ["sagemaker_endpoint"]);
+        let elsewhere = json!({"region": "eu-west-1", "sagemaker_endpoint": "ftp://s.internal"});
+        assert_eq!(paths(elsewhere), ["sagemaker_endpoint"]);
     }
 
     #[test]

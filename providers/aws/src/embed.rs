@@ -47,7 +47,7 @@ struct Batch {
 
 impl Serve<Embed> for Aws {
     async fn serve(&self, call: Call<Embed>) -> Result<EmbedReply> {
-        self.access.attempt(|client| embed(&call, client)).await
+        self.access.attempt(|clients| embed(&call, clients.bedrock)).await
     }
 }
 

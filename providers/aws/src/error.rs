@@ -55,8 +55,11 @@ impl Answer for RawMessage {
     }
 }
 
-/// Errors that know their exception's name.
+/// A service's errors, which know their exception's name.
 pub(crate) trait Named: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static {
+    /// The service, in words.
+    const SERVICE: &'static str = "Bedrock";
+
     /// The name, from the header or the body, or from the frame.
     fn name(&self) -> Option<&str> {
         self.code()
@@ -66,6 +69,10 @@ pub(crate) trait Named: ProvideErrorMetadata + std::error::Error + Send + Sync +
 impl Named for aws_sdk_bedrockruntime::operation::converse::ConverseError {}
 impl Named for aws_sdk_bedrockruntime::operation::converse_stream::ConverseStreamError {}
 impl Named for aws_sdk_bedrockruntime::operation::invoke_model::InvokeModelError {}
+
+impl Named for aws_sdk_sagemakerruntime::operation::invoke_endpoint::InvokeEndpointError {
+    const SERVICE: &'static str = "SageMaker";
+}
 
 impl Named for ConverseStreamOutputError {
     fn name(&self) -> Option<&str> {
@@ -83,20 +90,24 @@ impl Named for ConverseStreamOutputError {
 
 /// The one way from the SDK's errors to ours.
 ///
-/// <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>,
+/// <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html#API_runtime_InvokeEndpoint_Errors>
 pub(crate) fn from_sdk<E: Named, R: Answer>(error: SdkError<E, R>) -> Error {
+    let service = E::SERVICE;
     let ours = match &error {
         SdkError::ServiceError(refusal) => {
             refused(refusal.err(), refusal.raw().status()).with_retry_after(wait(refusal.raw()))
         }
-        SdkError::TimeoutError(_) => Error::new(ErrorKind::Timeout, "Bedrock did not answer in time"),
+        SdkError::TimeoutError(_) => {
+            Error::new(ErrorKind::Timeout, format!("{service} did not answer in time"))
+        }
         SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-            Some(connector) => unreachable(connector),
-            None => Error::new(ErrorKind::Unavailable, "Bedrock could not be reached"),
+            Some(connector) => unreachable(service, connector),
+            None => Error::new(ErrorKind::Unavailable, format!("{service} could not be reached")),
         },
         SdkError::ResponseError(broken) if broken.raw().is_cut() => cut(),
         SdkError::ResponseError(broken) => {
-            let message = "Bedrock's answer is not of its documented form";
+            let message = format!("{service}'s answer is not of its documented form");
             with_status(Error::new(ErrorKind::Malformed, message), broken.raw().status())
         }
         other => Error::new(ErrorKind::Internal, format!("the request could not be built: {}", chain(other))),
@@ -139,7 +150,7 @@ fn refused<E: Named>(error: &E, status: Option<u16>) -> Error {
         _ if message.is_empty() => "no reason given".to_owned(),
         _ => shortened(message),
     };
-    let ours = Error::new(kind.unwrap_or(ErrorKind::Unavailable), format!("Bedrock: {said}"));
+    let ours = Error::new(kind.unwrap_or(ErrorKind::Unavailable), format!("{}: {said}", E::SERVICE));
     let ours = match code {
         Some(code) => ours.with_code(code),
         None => ours,
@@ -158,6 +169,7 @@ fn kind_of(code: &str, message: &str) -> Option<ErrorKind> {
         | "RequestLimitExceeded"
         | "SlowDown" => ErrorKind::Throttled,
         "ValidationException" => kind_of_validation(message),
+        "ValidationError" => kind_of_sagemaker_validation(message),
         "RequestEntityTooLargeException" | "RequestTooLargeException" => ErrorKind::TooLarge,
         "AccessDenied"
         | "AccessDeniedException"
@@ -177,6 +189,7 @@ fn kind_of(code: &str, message: &str) -> Option<ErrorKind> {
         "ResourceNotFoundException" => ErrorKind::Missing,
         "ModelTimeoutException" | "RequestTimeout" | "RequestTimeoutException" => ErrorKind::Timeout,
         "ModelErrorException"
+        | "InternalDependencyException"
         | "InternalServerException"
         | "InternalFailure"
         | "InternalServerError"
@@ -217,7 +230,14 @@ fn kind_of_validation(message: &str) -> ErrorKind {
     }
 }
 
-fn unreachable(connector: &ConnectorError) -> Error {
+/// SageMaker reads nothing of the body but its size: what else it refuses is the endpoint, the variant, the model or the
+/// component, which the operator named.
+fn kind_of_sagemaker_validation(message: &str) -> ErrorKind {
+    let about_size = message.contains("'body'") || message.to_ascii_lowercase().contains("payload");
+    if about_size { ErrorKind::TooLarge } else { ErrorKind::Missing }
+}
+
+fn unreachable(service: &str, connector: &ConnectorError) -> Error {
     if let Some(error) = credentials(connector) {
         return error;
     }
@@ -228,11 +248,11 @@ fn unreachable(connector: &ConnectorError) -> Error {
         );
     }
     let (kind, said) = if connector.is_timeout() && !chain(connector).contains("connect") {
-        (ErrorKind::Timeout, "Bedrock did not answer in time")
+        (ErrorKind::Timeout, "did not answer in time")
     } else {
-        (ErrorKind::Unavailable, "Bedrock could not be reached")
+        (ErrorKind::Unavailable, "could not be reached")
     };
-    Error::new(kind, format!("{said}: {}", chain(connector)))
+    Error::new(kind, format!("{service} {said}: {}", chain(connector)))
 }
 
 /// The credentials could not be had: nobody has any, the profile is not there, STS refused, STS is away.
@@ -301,7 +321,8 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     shortened(&said.join(": "))
 }
 
-fn shortened(text: &str) -> String {
+/// A provider's words, cut.
+pub(crate) fn shortened(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
@@ -327,6 +348,14 @@ mod tests {
             ),
             ("ExpiredTokenException", "", Some(ErrorKind::Denied)),
             ("ModelStreamErrorException", "", Some(ErrorKind::Interrupted)),
+            ("ValidationError", "Endpoint x of account 1 not found.", Some(ErrorKind::Missing)),
+            ("ValidationError", "Variant blue not found for Request.", Some(ErrorKind::Missing)),
+            (
+                "ValidationError",
+                "Value at 'body' failed to satisfy constraint: Member must have length less than or equal to 6291456",
+                Some(ErrorKind::TooLarge),
+            ),
+            ("InternalDependencyException", "", Some(ErrorKind::Unavailable)),
             ("SomethingNewException", "", None),
         ] {
             assert_eq!(kind_of(code, message), kind, "{code}: {message}");

@@ -1,7 +1,8 @@
-//! Amazon Bedrock as a provider: chat through Converse and ConverseStream, embeddings through InvokeModel, all with
-//! the official SDK.
+//! Amazon Web Services as a provider: chat through Bedrock's Converse and ConverseStream, embeddings through its
+//! InvokeModel, predictions through SageMaker's InvokeEndpoint, all with the official SDK.
 //!
-//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
+//! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>,
+//! <https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html>
 
 mod auth;
 mod chat;
@@ -9,7 +10,9 @@ mod config;
 mod document;
 mod embed;
 mod error;
+mod http;
 mod model;
+mod predict;
 mod send;
 #[cfg(test)]
 mod testing;
@@ -18,13 +21,15 @@ mod wire;
 
 use std::sync::Arc;
 
-use aigate_contract::{Chat, Description, Embed, Endpoint, Offers, Provider, Task, settings::Fault};
+use aigate_contract::{
+    Chat, Description, Embed, Endpoint, Offers, Predict, Provider, Target, Task, settings::Fault,
+};
 use aigate_transport::Fetcher;
 
 pub use crate::config::Config;
 use crate::{auth::Access, model::Family};
 
-/// One AWS account's Bedrock in one region.
+/// One AWS account's Bedrock and SageMaker in one region.
 #[derive(Debug)]
 pub struct Aws {
     access: Access,
@@ -39,8 +44,8 @@ struct Guardrail {
     version: String,
 }
 
-/// Makes the provider that the settings describe. Reads files, but no network: the SDK's client is made at the first
-/// call.
+/// Makes the provider that the settings describe. Reads files, but no network: the SDK's clients are made at the
+/// first call.
 ///
 /// # Errors
 /// Every fault of the settings at once, each with its key.
@@ -64,7 +69,8 @@ impl Provider for Aws {
         Offers {
             chat: Some(Endpoint::new(Arc::clone(&self))),
             chat_stream: Some(Endpoint::new(Arc::clone(&self))),
-            embed: Some(Endpoint::new(self)),
+            embed: Some(Endpoint::new(Arc::clone(&self))),
+            predict: Some(Endpoint::new(self)),
         }
     }
 
@@ -76,7 +82,24 @@ impl Provider for Aws {
         }
     }
 
+    fn system(&self, task: &str) -> &'static str {
+        if task == Predict::NAME { "aws.sagemaker" } else { self.describe().system }
+    }
+
+    fn check_form(&self, target: &Target) -> Result<(), Vec<Fault>> {
+        let mut faults = predict::form_faults(target);
+        if self.access.has_key_alone() {
+            let why = "SageMaker takes signed requests, and the provider has `api_key` alone, which is for Bedrock: give \
+                       it an access key, a profile or a role";
+            faults.push(Fault::at("", why));
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
     fn check_target(&self, task: &str, target: &str) -> Result<(), String> {
+        if task == Predict::NAME {
+            return predict::check(target);
+        }
         model::check(target)?;
         if task == Embed::NAME {
             return embed::check(target);
@@ -126,6 +149,7 @@ mod tests {
         .unwrap();
         let text = format!("{:?} {aws:?}", aws.describe());
         assert!(text.contains("https://bedrock-runtime.eu-west-1.amazonaws.com"), "{text}");
+        assert!(text.contains("https://runtime.sagemaker.eu-west-1.amazonaws.com"), "{text}");
         assert!(text.contains("role arn:aws:iam::1:role/R (access key)"), "{text}");
         assert!(!text.contains("hush"), "{text}");
     }
@@ -141,5 +165,8 @@ mod tests {
         let hidden = "arn:aws:bedrock:eu-west-1:1:application-inference-profile/x";
         assert!(aws.check_target("chat", hidden).is_ok());
         assert!(aws.check_target("embed", hidden).is_err());
+        assert!(aws.check_target("predict", "credit-risk-2").is_ok());
+        assert!(aws.check_target("predict", "amazon.nova-lite-v1:0").is_err());
+        assert_eq!((aws.system("predict"), aws.system("chat")), ("aws.sagemaker", "aws.bedrock"));
     }
 }

@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use aigate_contract::{Call, OnUnsupported, Target, Task, Trail, chat::ChatRequest, embed::EmbedRequest};
+use aigate_contract::{
+    Call, OnUnsupported, Target, Task, Trail,
+    chat::ChatRequest,
+    embed::EmbedRequest,
+    predict::{FormConfig, PredictRequest, Signature},
+};
 use aigate_transport::Fetcher;
 use aws_sdk_bedrockruntime::config::{
     RuntimeComponents, SharedHttpClient,
@@ -39,6 +44,7 @@ use crate::{Aws, Config, auth::Access};
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) uri: String,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -61,6 +67,11 @@ impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Self {
         let headers = vec![("content-type", "application/json".to_owned())];
         Self { status, headers, pieces: vec![Bytes::from(body.to_string())], breaks: false }
+    }
+
+    pub(crate) fn text(status: u16, content_type: &str, body: &str) -> Self {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { status, headers, pieces: vec![Bytes::from(body.to_owned())], breaks: false }
     }
 
     pub(crate) fn refusal(status: u16, code: &str, message: &str) -> Self {
@@ -111,6 +122,11 @@ impl HttpConnector for Played {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         self.asked.lock().unwrap().push(Asked {
             uri: request.uri().to_owned(),
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             body: request.body().bytes().unwrap_or_default().to_vec(),
         });
         let answer = self.answers.lock().unwrap().pop_front();
@@ -151,12 +167,7 @@ pub(crate) fn keys() -> Value {
 }
 
 fn new_call<T: Task>(model: &str, request: T::Request, on_unsupported: OnUnsupported) -> Call<T> {
-    let target = Target {
-        provider: "aws".into(),
-        deployment: format!("aws/{model}").into(),
-        model: model.into(),
-        on_unsupported,
-    };
+    let target = Target { on_unsupported, ..Target::new("aws", model) };
     Call {
         request: Arc::new(request),
         target: Arc::new(target),
@@ -175,6 +186,28 @@ pub(crate) fn chat<T: Task<Request = ChatRequest>>(model: &str, body: &Value, dr
 pub(crate) fn embed(model: &str, body: &Value) -> Call<aigate_contract::Embed> {
     let request = EmbedRequest::parse(Bytes::from(body.to_string())).unwrap();
     new_call(model, request, OnUnsupported::Refuse)
+}
+
+/// A predictions call at a deployment of this form; `model` has the lists `inputs` and `outputs`.
+pub(crate) fn predict(
+    target: &str,
+    model: &Value,
+    wire: &Value,
+    body: &Value,
+) -> Call<aigate_contract::Predict> {
+    let mut request = PredictRequest::parse("m", None, &Bytes::from(body.to_string()), None).unwrap();
+    let signature = Signature {
+        inputs: serde_json::from_value(model["inputs"].clone()).unwrap(),
+        outputs: serde_json::from_value(model["outputs"].clone()).unwrap(),
+    };
+    signature.check(&mut request).unwrap();
+    let config: FormConfig = serde_json::from_value(wire.clone()).unwrap();
+    let form = config.resolve(&signature, None).unwrap();
+    let mut call = new_call(target, request, OnUnsupported::Refuse);
+    let target =
+        Target { form: Some(Arc::new(form)), version: Some("3".into()), ..Target::new("aws", target) };
+    call.target = Arc::new(target);
+    call
 }
 
 /// A frame of an event stream.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use aigate_contract::{Chat, ChatStream, ErrorKind, Provider, Serve};
+use aigate_contract::{Call, Chat, ChatStream, ErrorKind, Predict, Provider, Serve};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     Aws, build,
-    testing::{chat, event, fetcher},
+    testing::{chat, event, fetcher, predict},
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -87,6 +87,15 @@ fn provider(settings: Value) -> Arc<Aws> {
     build(serde_json::from_value(settings).unwrap(), fetcher()).unwrap()
 }
 
+/// One row for an endpoint that takes CSV.
+fn score() -> Call<Predict> {
+    let model = json!({
+        "inputs": [{"name": "age", "datatype": "INT64"}], "outputs": [{"name": "score", "datatype": "FP64"}],
+    });
+    let rows = json!({"inputs": [{"name": "age", "datatype": "INT64", "shape": [1], "data": [42]}]});
+    predict("credit", &model, &json!({"body": "csv"}), &rows)
+}
+
 fn hi() -> Value {
     json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]})
 }
@@ -121,6 +130,26 @@ async fn static_keys_sign_the_request_and_are_not_tried_again_when_refused() {
     assert!(!format!("{aws:?}").contains("s3cr3t"));
 }
 
+#[tokio::test]
+async fn predictions_go_to_sagemaker_s_own_endpoint_signed_for_it() {
+    let (address, mut asked) = server(|_, body| {
+        assert_eq!(body, b"42");
+        response("200 OK", "", "0.5")
+    })
+    .await;
+    let aws = provider(json!({
+        "region": "eu-central-1", "endpoint": "http://127.0.0.1:1", "sagemaker_endpoint": address,
+        "access_key_id": "AKIAEXAMPLE", "secret_access_key": "s3cr3t", "session_token": "sess",
+    }));
+    aws.serve(score()).await.unwrap();
+    let head = asked.recv().await.unwrap();
+    assert!(head.starts_with("post /endpoints/credit/invocations "), "{head}");
+    assert!(head.contains("/eu-central-1/sagemaker/aws4_request"), "{head}");
+    assert!(head.contains("x-amz-security-token: sess\r\n"), "{head}");
+    assert!(head.contains("content-type: text/csv\r\n") && head.contains("accept: text/csv\r\n"), "{head}");
+    assert!(head.contains("traceparent: 00-trace-span-01\r\n"), "{head}");
+}
+
 const STRAY: &str = "AWS_BEARER_TOKEN_BEDROCK";
 
 /// Runs some of this file's tests again with a key in the environment.
@@ -133,12 +162,13 @@ fn a_key_in_the_environment_counts_only_when_the_settings_name_no_credential() {
         .args(["--exact", "wire::an_api_key_travels_as_a_bearer_token_with_the_trace"])
         .arg("wire::static_keys_sign_the_request_and_are_not_tried_again_when_refused")
         .arg("wire::a_role_s_session_that_is_refused_is_renewed_once")
+        .arg("wire::predictions_go_to_sagemaker_s_own_endpoint_signed_for_it")
         .arg("wire::the_environment_s_key_is_sent_when_there_is_one")
         .env(STRAY, "stray-key")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("4 passed"), "{text}");
+    assert!(output.status.success() && text.contains("5 passed"), "{text}");
 }
 
 #[tokio::test]
@@ -179,17 +209,20 @@ async fn a_role_s_session_that_is_refused_is_renewed_once() {
     })
     .await;
     let aws = provider(json!({
-        "region": "eu-central-1", "endpoint": address, "sts_endpoint": sts, "access_key_id": "AKIAEXAMPLE",
-        "secret_access_key": "s3cr3t", "assume_role": "arn:aws:iam::123456789012:role/R", "external_id": "ext",
+        "region": "eu-central-1", "endpoint": address, "sagemaker_endpoint": address, "sts_endpoint": sts,
+        "access_key_id": "AKIAEXAMPLE", "secret_access_key": "s3cr3t",
+        "assume_role": "arn:aws:iam::123456789012:role/R", "external_id": "ext",
     }));
     for _ in 0..2 {
         aws.serve(chat::<Chat>("amazon.nova-lite-v1:0", &hi(), false)).await.unwrap();
     }
+    // SageMaker's client has the same session; Bedrock's answer is none of its own.
+    assert_eq!(aws.serve(score()).await.unwrap_err().kind(), ErrorKind::Malformed);
     let mut sessions = Vec::new();
     while let Ok(head) = asked.try_recv() {
         sessions.push(head.contains("session-2"));
     }
-    assert_eq!(sessions, [false, true, true]);
+    assert_eq!(sessions, [false, true, true, true]);
     assert!(roles.try_recv().is_ok() && roles.try_recv().is_ok() && roles.try_recv().is_err());
 }
 

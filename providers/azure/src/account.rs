@@ -36,7 +36,7 @@ impl AzureAccount {
                 let dialect = Dialect {
                     model_in_body: config.api != Api::Deployments,
                     stream_usage: config.stream_usage.unwrap_or(config.api != Api::Models),
-                    token_limit_field: config.token_limit_field,
+                    token_limit_field: config.token_limit_field.unwrap_or_default(),
                 };
                 let proof = Proof::build(choice, &client, &transport).map_err(|fault| vec![fault])?;
                 Ok((Self { site, proof }, client, dialect))
@@ -66,21 +66,16 @@ impl Account for AzureAccount {
     }
 
     async fn pass(&self) -> Result<Pass> {
-        match &self.proof {
-            Proof::Key(pass) => Ok(pass.clone()),
-            Proof::Entra(credential) => credential.token().await.map(Pass::Token),
-        }
+        self.proof.pass().await
     }
 
     fn refused(&self, token: &Arc<Token>) {
-        if let Proof::Entra(credential) = &self.proof {
-            credential.refused(token);
-        }
+        self.proof.refused(token);
     }
 
     fn decorate(&self, request: Request) -> Request {
         match self.site.api {
-            Api::V1 | Api::Deployments => request,
+            Api::V1 | Api::Deployments | Api::Ml => request,
             // Without it, every field that is OpenAI's but not this API's is refused; `drop` would drop it in silence.
             Api::Models => request.header("extra-parameters", HeaderValue::from_static("pass-through")),
         }

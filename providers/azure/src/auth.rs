@@ -95,6 +95,24 @@ impl Proof {
         Ok(Self::Entra(Box::new(Credential { way, scope, client, cache, refused })))
     }
 
+    /// What the next request is to carry.
+    ///
+    /// # Errors
+    /// When there is no token to be had.
+    pub(crate) async fn pass(&self) -> Result<Pass> {
+        match self {
+            Self::Key(pass) => Ok(pass.clone()),
+            Self::Entra(credential) => credential.token().await.map(Pass::Token),
+        }
+    }
+
+    /// Azure refused this token.
+    pub(crate) fn refused(&self, token: &Arc<Token>) {
+        if let Self::Entra(credential) = self {
+            credential.refused(token);
+        }
+    }
+
     /// In words, without a secret.
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -109,12 +127,12 @@ impl Credential {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] when the token server refuses, [`ErrorKind::Unavailable`] when it fails or is not there.
-    pub(crate) async fn token(&self) -> Result<Arc<Token>> {
+    async fn token(&self) -> Result<Arc<Token>> {
         self.cache.get(|| self.fetch()).await
     }
 
     /// Azure refused this token.
-    pub(crate) fn refused(&self, token: &Arc<Token>) {
+    fn refused(&self, token: &Arc<Token>) {
         self.refused.store(true, Ordering::Relaxed);
         self.cache.drop_refused(token);
     }

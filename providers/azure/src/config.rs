@@ -8,22 +8,27 @@ use aigate_transport::Settings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// An Azure OpenAI or Foundry resource. Needs `endpoint` and exactly one of `api_key` and `auth`.
+/// An Azure OpenAI or Foundry resource, or Azure ML's online endpoints. Needs `endpoint` and exactly one of `api_key` and
+/// `auth`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Config {
     /// The resource's address without a path that `api` stands for, e.g. `https://bank-weu.openai.azure.com`,
     /// `https://bank-weu.services.ai.azure.com` or `https://bank-weu.cognitiveservices.azure.com`. A gateway of your own in
     /// front of it may have a path.
+    ///
+    /// For `ml` the scoring address without the path of `wire`: of one endpoint, e.g.
+    /// `https://credit.westeurope.inference.ml.azure.com`, or with a placeholder for each deployment's target:
+    /// `https://{target}.westeurope.inference.ml.azure.com`.
     pub endpoint: String,
     /// Which of Azure's APIs to speak. Default `v1`.
     #[serde(default)]
     pub api: Api,
     /// The dated version of the API, e.g. `2024-10-21`. Needed by `deployments`; `models` has the default
-    /// `2024-05-01-preview`; `v1` has none.
+    /// `2024-05-01-preview`; `v1` and `ml` have none.
     #[serde(default)]
     pub api_version: Option<String>,
-    /// One of the resource's two keys, sent as `api-key`.
+    /// One of the resource's two keys, sent as `api-key`; for `ml` the endpoint's key or token, sent as a bearer token.
     #[serde(default)]
     pub api_key: Option<Secret>,
     /// How to get tokens of Microsoft Entra ID instead of a key.
@@ -51,16 +56,18 @@ pub struct Config {
     #[serde(default)]
     pub token_url: Option<String>,
     /// What tokens are for, for any `auth`. Default `https://ai.azure.com/.default` for `v1`,
-    /// `https://cognitiveservices.azure.com/.default` for `deployments` and `models`. Sovereign clouds have their own.
+    /// `https://cognitiveservices.azure.com/.default` for `deployments` and `models`, `https://ml.azure.com/.default` for `ml`.
+    /// Sovereign clouds have their own.
     #[serde(default)]
     pub scope: Option<String>,
     /// Whether to ask for the usage of every stream (`stream_options.include_usage`). Default true, except for `models`,
     /// which sends it unasked and does not know the field. Where it is false, what the caller asks is still passed on.
+    /// `ml` has no streams.
     #[serde(default)]
     pub stream_usage: Option<bool>,
-    /// The name under which the model knows the output limit. Default `as_sent`.
+    /// The name under which the model knows the output limit. Default `as_sent`. `ml` has none.
     #[serde(default)]
-    pub token_limit_field: TokenLimitField,
+    pub token_limit_field: Option<TokenLimitField>,
     /// A PEM file with CA certificates to trust beside the system's, for calls and for tokens.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -85,6 +92,9 @@ pub enum Api {
     /// `{endpoint}/models/…?api-version=…`: the older API of Foundry Models. Fields that it does not know are handed
     /// to the model (`extra-parameters: pass-through`).
     Models,
+    /// `{endpoint}/score`: online endpoints of Azure ML with models of one's own. Serves `predict` and nothing else; the
+    /// others do not serve it.
+    Ml,
 }
 
 /// How to get tokens of Microsoft Entra ID.
@@ -121,17 +131,20 @@ impl Api {
             Self::V1 => "v1",
             Self::Deployments => "deployments",
             Self::Models => "models",
+            Self::Ml => "ml",
         }
     }
 
     /// What tokens for this API are for, in the public cloud.
     ///
     /// <https://learn.microsoft.com/azure/foundry/openai/how-to/troubleshoot-errors> (`v1`),
-    /// <https://learn.microsoft.com/azure/ai-foundry/model-inference/how-to/inference> (`models`).
+    /// <https://learn.microsoft.com/azure/ai-foundry/model-inference/how-to/inference> (`models`),
+    /// <https://learn.microsoft.com/azure/machine-learning/how-to-authenticate-online-endpoint> (`ml`).
     pub(crate) const fn scope(self) -> &'static str {
         match self {
             Self::V1 => "https://ai.azure.com/.default",
             Self::Deployments | Self::Models => "https://cognitiveservices.azure.com/.default",
+            Self::Ml => "https://ml.azure.com/.default",
         }
     }
 }

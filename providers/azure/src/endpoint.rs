@@ -35,6 +35,8 @@ impl Site {
                     Api::V1 => &["openai", "v1"],
                     Api::Deployments => &["openai", "deployments"],
                     Api::Models => &["models"],
+                    // The path is each deployment's own.
+                    Api::Ml => &[],
                 };
                 Ok(Self { api: config.api, base: below(&endpoint, path), version })
             }
@@ -141,22 +143,21 @@ fn bare(url: &Url) -> Url {
     bare
 }
 
-fn check_version(config: &Config) -> Result<Option<String>, Fault> {
+pub(crate) fn check_version(config: &Config) -> Result<Option<String>, Fault> {
     let fault = |why: String| Err(Fault::at("api_version", why));
     let word = config.api.word();
     let Some(version) = config.api_version.as_deref() else {
         return match config.api {
-            Api::V1 => Ok(None),
+            Api::V1 | Api::Ml => Ok(None),
             Api::Models => Ok(Some(MODELS_VERSION.to_owned())),
             Api::Deployments => {
                 fault(format!("`api = \"{word}\"` needs a version, e.g. `api_version = \"2024-10-21\"`"))
             }
         };
     };
-    if config.api == Api::V1 {
-        return fault(format!(
-            "`api = \"{word}\"` has no version: remove the key, or set `api = \"deployments\"`"
-        ));
+    if matches!(config.api, Api::V1 | Api::Ml) {
+        let other = if config.api == Api::V1 { ", or set `api = \"deployments\"`" } else { "" };
+        return fault(format!("`api = \"{word}\"` has no version: remove the key{other}"));
     }
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     if version.is_empty() || version.len() > 64 || !version.bytes().all(fits) {

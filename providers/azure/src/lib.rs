@@ -1,7 +1,8 @@
-//! Azure OpenAI and Foundry Models as a provider.
+//! Azure OpenAI, Foundry Models and Azure ML's online endpoints as a provider.
 //!
-//! The wire is OpenAI's, so bodies and answers are [`aigate_openai::Wire`]'s work. What is Azure's own stands here: where
+//! A resource's wire is OpenAI's, so bodies and answers are [`aigate_openai::Wire`]'s work. What is Azure's own stands here: where
 //! an account lives ([`Api`]), how the gateway proves who it is ([`Auth`]), and what Azure's errors say beyond OpenAI's.
+//! Azure ML, whose endpoints serve models of one's own, stands apart in `predict`.
 //!
 //! <https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle>
 
@@ -12,13 +13,14 @@ mod endpoint;
 mod error;
 #[cfg(test)]
 mod golden;
+mod predict;
 #[cfg(test)]
 mod stub;
 
 use std::sync::Arc;
 
 use aigate_contract::{
-    Call, Chat, ChatStream, Description, Embed, Endpoint, Offers, Provider, Result, Serve,
+    Call, Chat, ChatStream, Description, Embed, Endpoint, Offers, Predict, Provider, Result, Serve, Task,
     chat::{ChatReply, ChunkStream},
     embed::EmbedReply,
     settings::Fault,
@@ -30,18 +32,22 @@ pub use crate::config::{Api, Auth, Config};
 
 /// An Azure OpenAI or Foundry resource.
 #[derive(Debug)]
-pub struct Azure(Wire<AzureAccount>);
+struct Azure(Wire<AzureAccount>);
 
 /// Builds the provider: reads the secrets' files and, where the settings leave it to them, the environment variables of
 /// Azure's identities. Makes no call.
 ///
 /// # Errors
 /// Every fault of the settings, at once.
-pub fn build(config: &Config) -> Result<Arc<Azure>, Vec<Fault>> {
-    build_in(config, &|name| std::env::var(name).ok())
+pub fn build(config: &Config) -> Result<Arc<dyn Provider>, Vec<Fault>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Ok(match config.api {
+        Api::Ml => predict::build_in(config, &environment)?,
+        Api::V1 | Api::Deployments | Api::Models => build_in(config, &environment)?,
+    })
 }
 
-/// Builds the provider in an environment.
+/// Builds a resource in an environment.
 fn build_in(config: &Config, environment: auth::Environment<'_>) -> Result<Arc<Azure>, Vec<Fault>> {
     let (account, client, dialect) = AzureAccount::build(config, environment)?;
     Ok(Arc::new(Azure(Wire::new(account, client, dialect))))
@@ -53,6 +59,7 @@ impl Provider for Azure {
             chat: Some(Endpoint::new(Arc::clone(&self))),
             chat_stream: Some(Endpoint::new(Arc::clone(&self))),
             embed: Some(Endpoint::new(self)),
+            predict: None,
         }
     }
 
@@ -60,7 +67,10 @@ impl Provider for Azure {
         self.0.account().describe()
     }
 
-    fn check_target(&self, _task: &str, target: &str) -> Result<(), String> {
+    fn check_target(&self, task: &str, target: &str) -> Result<(), String> {
+        if task == Predict::NAME {
+            return Err("only a provider with `api = \"ml\"` predicts".to_owned());
+        }
         self.0.account().check_name(target)
     }
 }

@@ -47,6 +47,12 @@ pub(crate) struct Stub {
 impl Stub {
     /// Gives the answers in order, the last one over and over. An answer is a status and a body.
     pub(crate) async fn start(answers: &[(u16, &str)]) -> Self {
+        Self::start_with("", answers).await
+    }
+
+    /// The same with more header lines in each answer, each with its end.
+    pub(crate) async fn start_with(headers: &str, answers: &[(u16, &str)]) -> Self {
+        let headers = headers.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stub = Self { url: format!("http://{}", listener.local_addr().unwrap()), seen: Arc::default() };
         let mut answers: VecDeque<(u16, String)> =
@@ -62,7 +68,7 @@ impl Stub {
                 }
                 let kind = if body.starts_with("data:") { "text/event-stream" } else { "application/json" };
                 let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n",
                     body.len()
                 );
                 socket.write_all((head + &body).as_bytes()).await.unwrap();
@@ -111,12 +117,7 @@ pub(crate) fn config(json: &str) -> Config {
 
 /// A call of the deployment `gpt-4.1 mini`.
 pub(crate) fn call<T: Task>(request: T::Request) -> Call<T> {
-    let target = Target {
-        provider: "azure-weu".into(),
-        deployment: "azure-weu/gpt-4.1 mini".into(),
-        model: "gpt-4.1 mini".into(),
-        on_unsupported: aigate_contract::OnUnsupported::default(),
-    };
+    let target = Target::new("azure-weu", "gpt-4.1 mini");
     Call {
         request: Arc::new(request),
         target: Arc::new(target),

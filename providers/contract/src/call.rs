@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{Error, ErrorKind, Result, Task};
+use crate::{Error, ErrorKind, Result, Task, predict::Form};
 
 /// One request on its way. Cheap to clone: retries and failover share the request.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<T: Task> Call<T> {
 }
 
 /// One concrete model or endpoint at a provider.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The provider's name in the config.
     pub provider: Arc<str>,
@@ -72,6 +72,27 @@ pub struct Target {
     pub model: Arc<str>,
     /// What to do with a field that the deployment cannot honour.
     pub on_unsupported: OnUnsupported,
+    /// The version of the model, where the config states one.
+    pub version: Option<Arc<str>>,
+    /// How a predict deployment wants to be asked.
+    pub form: Option<Arc<Form>>,
+    /// Whether it is a model on this machine that stands in for others: its answers are marked as degraded.
+    pub fallback: bool,
+}
+
+impl Target {
+    /// A deployment of which nothing but its names is known.
+    pub fn new(provider: &str, model: &str) -> Self {
+        Self {
+            provider: provider.into(),
+            deployment: format!("{provider}/{model}").into(),
+            model: model.into(),
+            on_unsupported: OnUnsupported::Refuse,
+            version: None,
+            form: None,
+            fallback: false,
+        }
+    }
 }
 
 /// What to do with a request's field that the deployment cannot honour.

@@ -1,6 +1,6 @@
 //! What every provider and every policy of aigate agrees on.
 //!
-//! A **task** is a kind of work ([`Chat`], [`ChatStream`], [`Embed`]). A **provider** is one account at a cloud; it
+//! A **task** is a kind of work ([`Chat`], [`ChatStream`], [`Embed`], [`Predict`]). A **provider** is one account at a cloud; it
 //! implements [`Serve<T>`] for each task it can do and lists them in its [`Offers`]. A **call** travels down the
 //! policies to one provider and comes back as the task's answer or as an [`Error`] whose kind says whether to retry,
 //! whether another deployment may do better, and who is to blame.
@@ -14,6 +14,7 @@ pub mod embed;
 mod error;
 mod facts;
 mod offers;
+pub mod predict;
 pub mod settings;
 mod task;
 mod usage;
@@ -22,6 +23,6 @@ pub use body::{Body, BodyError};
 pub use call::{AttemptRecord, Call, Failure, OnUnsupported, Target, Told, Trail};
 pub use error::{BoxError, Error, ErrorKind, Result};
 pub use facts::{Facts, FinishReason};
-pub use offers::{Description, Endpoint, Offers, Provider, Serve};
-pub use task::{Chat, ChatStream, Embed, End, Task, Tend};
+pub use offers::{Description, Endpoint, Known, Offers, Provider, Serve};
+pub use task::{Chat, ChatStream, Embed, End, Predict, Task, Tend};
 pub use usage::{CompletionDetails, OpenAiUsage, PromptDetails, Usage};

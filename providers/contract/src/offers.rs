@@ -10,7 +10,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use tower::Service;
 
-use crate::{Call, Chat, ChatStream, Embed, Error, Result, Task};
+use crate::{
+    Call, Chat, ChatStream, Embed, Error, Predict, Result, Target, Task,
+    predict::{BodyForm, Signature},
+    settings::Fault,
+};
 
 /// Implemented by a provider once for each task it can do. The only trait that most provider authors meet.
 pub trait Serve<T: Task>: Send + Sync + 'static {
@@ -29,11 +33,40 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// What `aigate check --explain` tells of it.
     fn describe(&self) -> Description;
 
+    /// `gen_ai.provider.name` for one task, where a cloud has several services.
+    fn system(&self, _task: &str) -> &'static str {
+        self.describe().system
+    }
+
+    /// Whether it is this machine: its models know their own signature and version ([`Provider::known`]).
+    fn is_local(&self) -> bool {
+        false
+    }
+
     /// Checks, when the config is loaded, that `target` can name a deployment for the task called `task`.
     ///
     /// # Errors
     /// A message for the operator: what is wrong with the name and what would be right.
     fn check_target(&self, task: &str, target: &str) -> Result<(), String>;
+
+    /// The body that its predict deployments usually take, where there is such a thing.
+    fn usual_body(&self) -> Option<BodyForm> {
+        None
+    }
+
+    /// Checks, when the config is loaded, that a predict deployment can be asked in its declared form
+    /// ([`Target::form`]).
+    ///
+    /// # Errors
+    /// Every fault, at its key of the deployment's table `wire`.
+    fn check_form(&self, _target: &Target) -> Result<(), Vec<Fault>> {
+        Ok(())
+    }
+
+    /// What a predict model on this machine knows of itself; a cloud's deployments are declared in the config.
+    fn known(&self, _target: &str) -> Option<Known> {
+        None
+    }
 }
 
 /// A provider in words. Holds no secret.
@@ -47,6 +80,17 @@ pub struct Description {
     pub credentials: String,
 }
 
+/// What a predict model knows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What it takes and gives.
+    pub signature: Signature,
+    /// Its version.
+    pub version: String,
+    /// What runs it, in the Open Inference Protocol's sense, e.g. `aigate_tabular`.
+    pub platform: &'static str,
+}
+
 /// Which tasks a provider serves.
 #[derive(Clone, Debug, Default)]
 pub struct Offers {
@@ -56,6 +100,8 @@ pub struct Offers {
     pub chat_stream: Option<Endpoint<ChatStream>>,
     /// Embeddings.
     pub embed: Option<Endpoint<Embed>>,
+    /// Predictions.
+    pub predict: Option<Endpoint<Predict>>,
 }
 
 /// A provider's service for one task, with its type erased.

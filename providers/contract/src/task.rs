@@ -2,6 +2,7 @@
 
 mod chat;
 mod embed;
+mod predict;
 
 use std::{fmt::Debug, time::Duration};
 
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 pub use self::{
     chat::{Chat, ChatStream},
     embed::Embed,
+    predict::Predict,
 };
 use crate::{Endpoint, Error, Facts, Offers};
 
@@ -18,6 +20,7 @@ mod sealed {
     impl Sealed for super::Chat {}
     impl Sealed for super::ChatStream {}
     impl Sealed for super::Embed {}
+    impl Sealed for super::Predict {}
 }
 
 /// One kind of work the gateway can ask of a provider.

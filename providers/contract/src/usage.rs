@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens a call consumed, as the provider reported them. `None` is unknown, never zero.
+/// What a call consumed: tokens as the provider reported them, rows as they were sent. `None` is unknown, never zero.
 ///
 /// The parts do not overlap, except `reasoning`, which is a part of `output`:
 /// all input = `fresh_input` + `cached_read` + `cache_write`.
@@ -18,6 +18,8 @@ pub struct Usage {
     pub output: Option<u64>,
     /// The part of `output` that was reasoning.
     pub reasoning: Option<u64>,
+    /// Rows scored.
+    pub rows: Option<u64>,
 }
 
 impl Usage {
@@ -96,6 +98,7 @@ impl From<OpenAiUsage> for Usage {
             cache_write: details.cache_write_tokens,
             output: wire.completion_tokens,
             reasoning: wire.completion_tokens_details.and_then(|details| details.reasoning_tokens),
+            rows: None,
         }
     }
 }

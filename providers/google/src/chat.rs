@@ -18,7 +18,7 @@ use aigate_contract::{
     Call, Chat, ChatStream, Result, Serve, Task,
     chat::{ChatReply, ChatRequest, ChunkStream},
 };
-use aigate_transport::events;
+use aigate_transport::{Request, events};
 use bytes::Bytes;
 
 use crate::{Google, write};
@@ -30,7 +30,7 @@ impl Serve<Chat> for Google {
     async fn serve(&self, call: Call<Chat>) -> Result<ChatReply> {
         let body = self.translate(&call).await?;
         let url = self.site.url(&call.target.model, "generateContent")?;
-        let answer = self.post(&call, &url, body).await?.bytes(MAX_REPLY).await?;
+        let answer = self.post(&call, Request::json(url, body)).await?.bytes(MAX_REPLY).await?;
         reply::read(&answer, &call.target.model, now()).map_err(|error| error.with_target(&call.target))
     }
 }
@@ -40,7 +40,7 @@ impl Serve<ChatStream> for Google {
         let body = self.translate(&call).await?;
         let mut url = self.site.url(&call.target.model, "streamGenerateContent")?;
         url.set_query(Some("alt=sse"));
-        let answer = self.post(&call, &url, body).await?;
+        let answer = self.post(&call, Request::json(url, body)).await?;
         let model = call.target.model.to_string();
         stream::start(events(answer.into_body()), model, now())
             .await

@@ -10,6 +10,7 @@ use aigate_contract::{
     Call, Embed, Error, Result, Serve, Usage,
     embed::{EmbedReply, Input, Vectors},
 };
+use aigate_transport::Request;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use url::Url;
 
@@ -61,7 +62,7 @@ impl Google {
         body: bytes::Bytes,
         count: usize,
     ) -> Result<Batch> {
-        let answer = self.post(call, url, body).await?.bytes(MAX_REPLY).await?;
+        let answer = self.post(call, Request::json(url.clone(), body)).await?.bytes(MAX_REPLY).await?;
         method.read(&answer, count)
     }
 }

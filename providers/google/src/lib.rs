@@ -1,7 +1,7 @@
-//! Vertex AI and the Gemini API as a provider: chat, streamed chat, embeddings.
+//! Vertex AI and the Gemini API as a provider: chat, streamed chat, embeddings, and predictions of models of one's own.
 //!
-//! A call goes the same way for each task: the request is translated (`chat`, `embed`), sent with the provider's
-//! credentials (`auth`) to the right place (`site`), and the answer is translated back, or its refusal becomes an
+//! A call goes the same way for each task: the request is translated (`chat`, `embed`, `predict`), sent with the
+//! provider's credentials (`auth`) to the right place (`site`), and the answer is translated back, or its refusal becomes an
 //! error (`error`).
 //!
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference>,
@@ -12,18 +12,21 @@ mod chat;
 mod config;
 mod embed;
 mod error;
+mod predict;
 mod site;
 #[cfg(test)]
 mod stub;
 
 use std::sync::Arc;
 
-use aigate_contract::{Call, Description, Endpoint, Offers, Provider, Result, Task, settings::Fault};
+use aigate_contract::{
+    Call, Description, Endpoint, Offers, Predict, Provider, Result, Target, Task, predict::BodyForm,
+    settings::Fault,
+};
 use aigate_transport::{Client, Fetcher, Request, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
-use url::Url;
 
 pub use self::config::Config;
 use self::{
@@ -67,7 +70,8 @@ impl Provider for Google {
         Offers {
             chat: Some(Endpoint::new(Arc::clone(&self))),
             chat_stream: Some(Endpoint::new(Arc::clone(&self))),
-            embed: Some(Endpoint::new(self)),
+            embed: Some(Endpoint::new(Arc::clone(&self))),
+            predict: self.site.has_endpoints().then(|| Endpoint::new(self)),
         }
     }
 
@@ -82,20 +86,31 @@ impl Provider for Google {
         Description { system, endpoint, credentials: self.auth.describe() }
     }
 
-    fn check_target(&self, _task: &str, target: &str) -> Result<(), String> {
-        self.site.resource(target).map(drop)
+    fn check_target(&self, task: &str, target: &str) -> Result<(), String> {
+        match task {
+            Predict::NAME => self.site.check_endpoint(target),
+            _ => self.site.resource(target).map(drop),
+        }
+    }
+
+    fn usual_body(&self) -> Option<BodyForm> {
+        Some(BodyForm::Instances)
+    }
+
+    fn check_form(&self, target: &Target) -> Result<(), Vec<Fault>> {
+        predict::check(target)
     }
 }
 
 impl Google {
     /// Sends a request for `call` and waits for the head of a good answer. A refused token is replaced once.
-    async fn post<T: Task>(&self, call: &Call<T>, url: &Url, body: Bytes) -> Result<Response> {
+    async fn post<T: Task>(&self, call: &Call<T>, request: Request) -> Result<Response> {
         let pass = self.auth.pass().await?;
-        let mut answer = self.send(call, url, body.clone(), &pass).await?;
+        let mut answer = self.send(call, request.clone(), &pass).await?;
         if answer.status() == StatusCode::UNAUTHORIZED && self.auth.refused(&pass) {
             tracing::debug!(provider = %call.target.provider, "a token was refused, trying a new one");
             let pass = self.auth.pass().await?;
-            answer = self.send(call, url, body, &pass).await?;
+            answer = self.send(call, request, &pass).await?;
         }
         if answer.status().is_success() {
             Ok(answer)
@@ -104,8 +119,8 @@ impl Google {
         }
     }
 
-    async fn send<T: Task>(&self, call: &Call<T>, url: &Url, body: Bytes, pass: &Pass) -> Result<Response> {
-        let mut request = pass.sign(Request::json(url.clone(), body));
+    async fn send<T: Task>(&self, call: &Call<T>, request: Request, pass: &Pass) -> Result<Response> {
+        let mut request = pass.sign(request);
         if let Some(project) = &self.quota_project {
             request = request.header("x-goog-user-project", project.clone());
         }

@@ -74,9 +74,24 @@ impl Site {
     /// # Errors
     /// [`ErrorKind::Missing`] when the name cannot be a model's name here.
     pub(crate) fn url(&self, model: &str, method: &str) -> Result<Url> {
-        let mut name = self.name(model).map_err(|why| Error::new(ErrorKind::Missing, why))?;
+        let name = self.name(model).map_err(|why| Error::new(ErrorKind::Missing, why))?;
+        self.below(self.base.clone(), name, method)
+    }
+
+    /// `…/endpoints/{id}:{method}` of an endpoint with a model of one's own, at its dedicated host if it has one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Missing`] when it cannot be an endpoint's name, or a host.
+    pub(crate) fn endpoint_url(&self, endpoint: &str, host: Option<&str>, method: &str) -> Result<Url> {
+        let missing = |why| Error::new(ErrorKind::Missing, why);
+        let name = endpoint_name(endpoint).map_err(missing)?;
+        let base = host.map_or_else(|| Ok(self.base.clone()), dedicated_host).map_err(missing)?;
+        self.below(base, name, method)
+    }
+
+    fn below(&self, base: Url, mut name: Name<'_>, method: &str) -> Result<Url> {
         let last = format!("{}:{method}", name.pop().unwrap_or_default());
-        let mut url = self.base.clone();
+        let mut url = base;
         let Ok(mut path) = url.path_segments_mut() else {
             return Err(Error::new(ErrorKind::Internal, "the provider's base URL has no path"));
         };
@@ -102,6 +117,26 @@ impl Site {
         self.name(model).map(|name| name.join("/"))
     }
 
+    /// Whether models of one's own can be asked here.
+    pub(crate) fn has_endpoints(&self) -> bool {
+        matches!(self.api, Api::Vertex { .. })
+    }
+
+    /// Whether `target` can name an endpoint with a model of one's own.
+    ///
+    /// # Errors
+    /// A message that says what would be right.
+    pub(crate) fn check_endpoint(&self, target: &str) -> Result<(), String> {
+        if !self.has_endpoints() {
+            return Err(
+                "the Gemini API (`api_key`) has no models of one's own to ask for predictions: use a \
+                        provider with `project`, which is Vertex AI"
+                    .to_owned(),
+            );
+        }
+        endpoint_name(target).map(drop)
+    }
+
     fn name<'a>(&self, model: &'a str) -> Result<Name<'a>, String> {
         let parts: Name<'a> = model.split('/').collect();
         if !parts.iter().all(|part| is_name(part, "._@-") && !matches!(*part, "." | "..")) {
@@ -123,6 +158,29 @@ impl Site {
             )),
         }
     }
+}
+
+/// `["endpoints", id]` of `endpoints/{id}`, or of a bare numeric id.
+fn endpoint_name(target: &str) -> Result<Name<'_>, String> {
+    let bare = |id: &str| id.bytes().all(|byte| byte.is_ascii_digit());
+    match target.strip_prefix("endpoints/").or_else(|| bare(target).then_some(target)) {
+        Some(id) if is_name(id, "-_") => Ok(vec!["endpoints", id]),
+        _ => Err(format!("`{target}` is not an endpoint: expected `endpoints/ID` or the numeric id alone")),
+    }
+}
+
+/// The address of a dedicated endpoint: a bare host, or for stand-ins a whole URL.
+pub(crate) fn dedicated_host(host: &str) -> Result<Url, String> {
+    if host.contains("://") {
+        return web_url(host);
+    }
+    let bare = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | ':');
+    if host.is_empty() || !host.chars().all(bare) {
+        return Err(format!(
+            "`{host}` is not a host such as `123.europe-west4-456.prediction.vertexai.goog`"
+        ));
+    }
+    web_url(&format!("https://{host}"))
 }
 
 fn vertex_host(location: &str) -> String {
@@ -186,6 +244,33 @@ mod tests {
                 .ends_with("/us/publishers/google/models/m:generateContent")
         );
         assert!(url("us", "endpoints/123").ends_with("/locations/us/endpoints/123:generateContent"));
+    }
+
+    #[test]
+    fn an_endpoint_is_named_by_its_id_and_may_have_a_host_of_its_own() {
+        let url = |target: &str, host: Option<&str>| {
+            vertex("europe-west4").endpoint_url(target, host, "predict").map(|url| url.to_string())
+        };
+        let path = "/v1/projects/bank-ai/locations/europe-west4/endpoints/123:predict";
+        let shared = "https://europe-west4-aiplatform.googleapis.com";
+        assert_eq!(url("endpoints/123", None).unwrap(), format!("{shared}{path}"));
+        assert_eq!(url("123", None).unwrap(), format!("{shared}{path}"));
+        assert!(url("endpoints/mg-endpoint-1", None).unwrap().ends_with("/endpoints/mg-endpoint-1:predict"));
+        for (host, base) in [
+            (
+                "123.europe-west4-456.prediction.vertexai.goog",
+                "https://123.europe-west4-456.prediction.vertexai.goog",
+            ),
+            ("http://127.0.0.1:9/google/", "http://127.0.0.1:9/google"),
+        ] {
+            assert_eq!(url("123", Some(host)).unwrap(), format!("{base}{path}"));
+        }
+        for host in ["", "a/b", "a b", "user@host", "ftp://x", "https://x/?a=b", "https://"] {
+            assert!(url("123", Some(host)).is_err(), "{host}");
+        }
+        for target in ["", "credit", "endpoints/", "endpoints/..", "endpoints/1/2", "endpoints/a:b", "1?x"] {
+            assert!(url(target, None).is_err(), "{target}");
+        }
     }
 
     #[test]

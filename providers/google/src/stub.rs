@@ -34,13 +34,15 @@ impl Seen {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
+    /// More header lines, each with its end.
+    pub(crate) headers: String,
     /// Ends the connection before the body's announced end.
     pub(crate) cut: bool,
 }
 
 impl Answer {
     pub(crate) fn new(status: u16, body: impl ToString) -> Self {
-        Self { status, body: body.to_string(), cut: false }
+        Self { status, body: body.to_string(), headers: String::new(), cut: false }
     }
 }
 
@@ -101,7 +103,7 @@ async fn talk<F: Fn(&Seen, usize) -> Answer>(
     };
     let told = answer(&seen, before);
     let announced = told.body.len() + usize::from(told.cut) * 10;
-    let mut text = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", told.status);
+    let mut text = format!("HTTP/1.1 {} X\r\nconnection: close\r\n{}", told.status, told.headers);
     let _ = write!(text, "content-length: {announced}\r\n\r\n{}", told.body);
     let _ = stream.write_all(text.as_bytes()).await;
     let _ = stream.shutdown().await;

@@ -48,6 +48,7 @@ impl Provider for OpenAi {
             chat: Some(Endpoint::new(Arc::clone(&self))),
             chat_stream: Some(Endpoint::new(Arc::clone(&self))),
             embed: Some(Endpoint::new(self)),
+            predict: None,
         }
     }
 

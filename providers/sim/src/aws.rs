@@ -1,4 +1,4 @@
-//! Amazon Bedrock and STS.
+//! Amazon Bedrock, SageMaker and STS.
 //!
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
 
@@ -7,6 +7,7 @@ mod frame;
 mod refuse;
 mod reply;
 mod request;
+mod sagemaker;
 mod sigv4;
 mod sts;
 
@@ -18,13 +19,16 @@ use crate::{
     answer::{Answer, Ask, Refusal, Result, Wrong, decode},
     cloud::State,
     script,
-    token::TokenFault,
+    token::{Audience, TokenFault},
 };
 
 /// Answers as AWS does.
 pub(crate) fn answer(state: &State, ask: &Ask<'_>) -> Result<Answer> {
     if ask.path == "/" && ask.method == Method::POST {
         return sts::answer(state, ask).map(Into::into);
+    }
+    if sagemaker::is_path(ask.path) {
+        return sagemaker::answer(state, ask);
     }
     let (model, operation) =
         target(ask.path).filter(|_| ask.method == Method::POST).ok_or(Refusal::UnknownPath)?;
@@ -80,7 +84,7 @@ fn by_signature(state: &State, ask: &Ask<'_>, service: &str) -> Result<()> {
     let credentials = &state.options.credentials;
     let secret = match ask.header("x-amz-security-token") {
         Some(token) => {
-            let number = state.tokens.check(token).map_err(|fault| {
+            let number = state.tokens.check(token, Audience::Models).map_err(|fault| {
                 Refusal::Credentials(if fault == TokenFault::Expired {
                     Wrong::Expired
                 } else {

@@ -1,23 +1,24 @@
-//! Azure OpenAI and Foundry Models, and where their tokens come from.
+//! Azure OpenAI, Foundry Models and Azure ML's online endpoints, and where their tokens come from.
 //!
 //! <https://learn.microsoft.com/azure/ai-foundry/openai/latest>,
 //! <https://learn.microsoft.com/azure/ai-foundry/openai/reference>
 
 mod entra;
 mod refuse;
+mod score;
 
 use std::borrow::Cow;
 
 use http::Method;
 
 pub(crate) use entra::is_token_path;
-pub(crate) use refuse::refuse;
+pub(crate) use refuse::{error_body, refuse};
 
 use crate::{
     answer::{Answer, Ask, Refusal, Result, Wrong, decode},
     cloud::State,
     openai::{self, House},
-    token::TokenFault,
+    token::{Audience, TokenFault},
 };
 
 const AZURE: House = House { cloud: "azure", filters: true, azure: true };
@@ -32,6 +33,9 @@ enum Asked<'a> {
 pub(crate) fn answer(state: &State, ask: &Ask<'_>) -> Result<Answer> {
     if is_token_path(ask.path) {
         return entra::answer(state, ask).map(Into::into);
+    }
+    if score::is_path(ask.path) {
+        return score::answer(state, ask);
     }
     authorize(state, ask)?;
     let method = method(ask).filter(|_| ask.method == Method::POST).ok_or(Refusal::UnknownPath)?;
@@ -106,7 +110,12 @@ fn authorize(state: &State, ask: &Ask<'_>) -> Result<()> {
     if ask.path.starts_with("/openai/v1/") && token == key {
         return as_key(token);
     }
-    state.tokens.check(token).map(|_| ()).map_err(|fault| {
+    by_token(state, token, Audience::Models)
+}
+
+/// A bearer token from Entra that was asked for this service.
+fn by_token(state: &State, token: &str, service: Audience) -> Result<()> {
+    state.tokens.check(token, service).map(|_| ()).map_err(|fault| {
         Refusal::Credentials(match fault {
             TokenFault::Unknown => Wrong::Unknown,
             TokenFault::Expired => Wrong::Expired,

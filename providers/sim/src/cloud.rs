@@ -29,6 +29,7 @@ pub(crate) use stats::{Phase, Visit, count};
 
 use crate::{
     fault::{Fault, Faults, Strikes},
+    scorer::Scorer,
     token::Tokens,
 };
 use stats::Counters;
@@ -39,11 +40,11 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// Which cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloudKind {
-    /// Vertex AI, the Gemini API, Google's token endpoints and metadata server.
+    /// Vertex AI with its endpoints, the Gemini API, Google's token endpoints and metadata server.
     Google,
-    /// Amazon Bedrock and STS.
+    /// Amazon Bedrock, SageMaker's runtime and STS.
     Aws,
-    /// Azure OpenAI, Foundry Models, Entra ID and the instance metadata service.
+    /// Azure OpenAI, Foundry Models, Azure ML's online endpoints, Entra ID and the instance metadata service.
     Azure,
     /// OpenAI itself.
     OpenAi,
@@ -66,6 +67,8 @@ pub struct Options {
     pub token_lifetime: Duration,
     /// How many of the latest requests to keep for [`Cloud::requests`].
     pub keep_requests: usize,
+    /// The model behind the endpoints of SageMaker, Vertex AI and Azure ML.
+    pub scorer: Scorer,
 }
 
 /// A log-normal distribution of latencies.
@@ -291,6 +294,7 @@ impl Default for Options {
             credentials: Credentials::default(),
             token_lifetime: Duration::from_secs(3600),
             keep_requests: 0,
+            scorer: Scorer::default(),
         }
     }
 }

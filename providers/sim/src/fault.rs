@@ -12,7 +12,8 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Too many requests. Google: 429 `RESOURCE_EXHAUSTED`, the time in `RetryInfo` and in no header; Bedrock: 429
-    /// `ThrottlingException`, without a time; Azure and OpenAI: 429 with `retry-after` and `retry-after-ms`.
+    /// `ThrottlingException`, without a time; SageMaker: 400 `ThrottlingException`, without a time or a message; Azure ML:
+    /// 429 with an empty body, without a time; Azure and OpenAI: 429 with `retry-after` and `retry-after-ms`.
     Throttled {
         /// When to come back, where the vendor says so.
         retry_after: Option<Duration>,
@@ -37,14 +38,15 @@ pub enum Fault {
         /// Events that still arrive; at most all before the final one.
         after_chunks: usize,
     },
-    /// 200 with half a JSON text. In a stream, the second event is broken: half a JSON text, or a frame with a wrong
+    /// 200 with half a JSON text, or half of another text and an end that is not of its form. In a stream, the second event is broken: half a JSON text, or a frame with a wrong
     /// checksum.
     Malformed,
     /// Every token issued so far expires for good. Credentials that cannot be renewed (API keys, fixed access keys) are
     /// refused as expired while the fault is set.
     ExpiredToken,
     /// An error inside a 200. Google and the OpenAI protocol: an `error` object as the body or the first event;
-    /// Bedrock: a `throttlingException` frame as the first of the stream, or an error document as the body.
+    /// Bedrock: a `throttlingException` frame as the first of the stream, or an error document as the body; SageMaker,
+    /// Azure ML and `:rawPredict`: `{"error": "…"}` from the container.
     ErrorInside200,
     /// The connection is accepted and closed at once.
     Refused,

@@ -1,8 +1,9 @@
-//! Vertex AI and the Gemini API, and where their tokens come from.
+//! Vertex AI with its endpoints, the Gemini API, and where their tokens come from.
 //!
 //! <https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference>, <https://ai.google.dev/api>
 
 mod embed;
+mod endpoint;
 mod refuse;
 mod reply;
 mod request;
@@ -21,7 +22,7 @@ use crate::{
     clock,
     cloud::State,
     script,
-    token::TokenFault,
+    token::{Audience, TokenFault},
 };
 
 /// Which of Google's two houses.
@@ -42,6 +43,10 @@ struct Target<'a> {
 pub(crate) fn answer(state: &State, ask: &Ask<'_>) -> Result<Answer> {
     if is_token_path(ask.path) {
         return token::answer(state, ask).map(Into::into);
+    }
+    if let Some(endpoint) = endpoint::target(ask.path).filter(|_| ask.method == Method::POST) {
+        authorize(state, ask, House::Vertex)?;
+        return endpoint::answer(state, ask, endpoint);
     }
     let target = target(ask.path).filter(|_| ask.method == Method::POST).ok_or(Refusal::UnknownPath)?;
     authorize(state, ask, target.house)?;
@@ -116,7 +121,7 @@ fn authorize(state: &State, ask: &Ask<'_>, house: House) -> Result<()> {
     let checked = if token.contains('.') {
         state.tokens.check_jwt(token, |claims| is_for_us(claims, house))
     } else {
-        state.tokens.check(token).map(|_| ())
+        state.tokens.check(token, Audience::Models).map(|_| ())
     };
     checked.map_err(|fault| {
         Refusal::Credentials(match fault {

@@ -10,6 +10,7 @@
 //! | `cloud` | the server: connections, latency, faults, counters |
 //! | `fault` | what can go wrong, and how often |
 //! | `script` | the model: from a conversation to an answer, without any protocol |
+//! | `scorer`, `container` | the model of the predict services, and the bodies that its container takes and gives |
 //! | `google`, `aws`, `azure`, `openai` | the wire protocols |
 //! | `answer`, `body` | an answer on its way to the client |
 //! | `token`, `clock` | tokens that the cloud issued; dates |
@@ -20,11 +21,14 @@ mod azure;
 mod body;
 mod clock;
 mod cloud;
+mod container;
 mod fault;
 mod google;
 mod openai;
+mod scorer;
 mod script;
 mod token;
 
 pub use cloud::{Cloud, CloudKind, Credentials, Latency, Options, Recorded, Stats, start};
 pub use fault::Fault;
+pub use scorer::{Cell, Score, Scorer};

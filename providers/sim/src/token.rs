@@ -33,6 +33,17 @@ pub(crate) enum TokenFault {
     Audience,
 }
 
+/// The services that a token was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// The cloud's models, and at Google and AWS its endpoints too.
+    Models,
+    /// Azure ML's endpoints.
+    Endpoints,
+    /// Others, which are not here.
+    Elsewhere,
+}
+
 /// The tokens of one cloud.
 #[derive(Debug)]
 pub(crate) struct Tokens {
@@ -52,7 +63,7 @@ struct State {
 struct Issued {
     number: u64,
     expires: Instant,
-    for_us: bool,
+    audience: Audience,
     expired: bool,
 }
 
@@ -65,13 +76,13 @@ impl Tokens {
         self.lifetime
     }
 
-    /// A new token, and its number; `for_us`: whether it was asked for this cloud's services.
-    pub(crate) fn issue(&self, for_us: bool) -> (String, u64) {
+    /// A new token, and its number.
+    pub(crate) fn issue(&self, audience: Audience) -> (String, u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.issued += 1;
         let number = state.issued;
         let expires = Instant::now() + self.lifetime;
-        state.live.push_back(Issued { number, expires, for_us, expired: false });
+        state.live.push_back(Issued { number, expires, audience, expired: false });
         if state.live.len() > KEPT {
             state.live.pop_front();
         }
@@ -85,8 +96,8 @@ impl Tokens {
         state.jwts.iter_mut().for_each(|(_, expired)| *expired = true);
     }
 
-    /// Checks a token of ours and gives its number.
-    pub(crate) fn check(&self, token: &str) -> Result<u64, TokenFault> {
+    /// Checks a token of ours that is shown to this service, and gives its number.
+    pub(crate) fn check(&self, token: &str, service: Audience) -> Result<u64, TokenFault> {
         let number = token.strip_prefix(PREFIX).and_then(|number| number.parse::<u64>().ok());
         let number = number.ok_or(TokenFault::Unknown)?;
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +109,7 @@ impl Tokens {
         let issued = place.and_then(|place| state.live.get(place)).filter(|issued| issued.number == number);
         match issued {
             Some(issued) if issued.expired || issued.expires <= Instant::now() => Err(TokenFault::Expired),
-            Some(issued) if !issued.for_us => Err(TokenFault::Audience),
+            Some(issued) if issued.audience != service => Err(TokenFault::Audience),
             Some(_) => Ok(number),
             None => Err(TokenFault::Expired),
         }
@@ -169,18 +180,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_live_until_their_time_or_until_all_expire() {
         let tokens = Tokens::new(Duration::from_secs(60));
-        let (first, number) = tokens.issue(true);
-        assert_eq!(tokens.check(&first), Ok(number));
-        assert_eq!(tokens.check("simulated-token-2"), Err(TokenFault::Unknown));
-        assert_eq!(tokens.check("something"), Err(TokenFault::Unknown));
+        let (first, number) = tokens.issue(Audience::Models);
+        assert_eq!(tokens.check(&first, Audience::Models), Ok(number));
+        assert_eq!(tokens.check("simulated-token-2", Audience::Models), Err(TokenFault::Unknown));
+        assert_eq!(tokens.check("something", Audience::Models), Err(TokenFault::Unknown));
         tokens.expire_all();
-        assert_eq!(tokens.check(&first), Err(TokenFault::Expired));
-        let (second, _) = tokens.issue(true);
-        assert!(tokens.check(&second).is_ok());
+        assert_eq!(tokens.check(&first, Audience::Models), Err(TokenFault::Expired));
+        let (second, _) = tokens.issue(Audience::Models);
+        assert!(tokens.check(&second, Audience::Models).is_ok());
         tokio::time::advance(Duration::from_secs(61)).await;
-        assert_eq!(tokens.check(&second), Err(TokenFault::Expired));
-        let (other, _) = tokens.issue(false);
-        assert_eq!(tokens.check(&other), Err(TokenFault::Audience));
+        assert_eq!(tokens.check(&second, Audience::Models), Err(TokenFault::Expired));
+        let (other, _) = tokens.issue(Audience::Endpoints);
+        assert_eq!(tokens.check(&other, Audience::Models), Err(TokenFault::Audience));
+        assert!(tokens.check(&other, Audience::Endpoints).is_ok());
     }
 
     #[test]

@@ -4,9 +4,13 @@
 mod clouds {
     pub(crate) mod aws;
     pub(crate) mod azure;
+    pub(crate) mod azureml;
     pub(crate) mod faults;
     pub(crate) mod google;
     pub(crate) mod openai;
+    pub(crate) mod predict;
+    pub(crate) mod sagemaker;
+    pub(crate) mod vertex;
 
     use aigate_sim::{Cloud, CloudKind, Options, start};
     use serde_json::Value;

@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use super::tour::{DemoCall, Tally};
+use super::{
+    decision::Decision,
+    tour::{DemoCall, Tally},
+};
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +33,8 @@ impl Show {
         format!(
             r#"{title}: one endpoint in front of Azure, AWS and Google.
 The three clouds are SIMULATED: servers on this machine that speak the clouds' wire protocols. No network, no
-credentials, no real model; the answers only repeat the question. The gateway in front of them is the real one.
+credentials; their chat only repeats the question, their credit scores are those of the sample model that is built in.
+The gateway in front of them is the real one, and so is its model on this machine.
 
   endpoint  {url}/v1      metrics  {operations}/metrics
 
@@ -72,19 +76,51 @@ Try it while the tour runs:
         }
     }
 
+    pub(super) fn decision(self, decision: &Decision) -> String {
+        let millis = decision.elapsed.as_millis();
+        match &decision.score {
+            Ok(score) => {
+                let who = decision.deployment.split('/').next().unwrap_or_default();
+                let who = self.paint(colour(who), &format!("{who:<17}"));
+                let mark = if decision.degraded { ", DEGRADED: the model on this machine" } else { "" };
+                let tries = if decision.attempts > 1 {
+                    format!("  after {} attempts", decision.attempts)
+                } else {
+                    String::new()
+                };
+                let version = &decision.version;
+                format!(
+                    "  credit decision  {who} {millis:>5} ms  default risk {score:.3} (version {version}{mark}){tries}\n"
+                )
+            }
+            Err(why) => {
+                let failed = self.paint("31", "no answer        ");
+                let why: String = why.chars().take(100).collect();
+                format!("  credit decision  {failed} {millis:>5} ms  {why}…\n")
+            }
+        }
+    }
+
     pub(super) fn farewell(self, tally: &Tally) -> String {
         let title = self.paint("1", "== the tally");
         format!(
             "\n{title}\n  {} calls: {} answered, {} of them by another cloud than the first; {} refused while every cloud was \
-             gone; {} surprises\n",
-            tally.calls, tally.answered, tally.failed_over, tally.refused_as_told, tally.surprises
+             gone; {} surprises\n  \
+             {} credit decisions, every one answered; {} of them by the model on this machine\n",
+            tally.calls,
+            tally.answered,
+            tally.failed_over,
+            tally.refused_as_told,
+            tally.surprises,
+            tally.decisions,
+            tally.degraded
         )
     }
 }
 
 fn colour(provider: &str) -> &'static str {
     match provider {
-        "azure-simulated" => "36",
+        "azure-simulated" | "azureml-simulated" => "36",
         "aws-simulated" => "33",
         _ => "32",
     }

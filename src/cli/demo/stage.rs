@@ -19,11 +19,18 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts everything on loopback.
     pub(super) async fn set(port: u16) -> Result<Self, String> {
+        let scorer = crate::sample::scorer()?;
         let cloud = |kind, median, seed| {
             let latency = Latency { median: Duration::from_millis(median), sigma: 0.3 };
             start(
                 kind,
-                Options { latency, chunk_delay: Duration::from_millis(8), seed, ..Options::default() },
+                Options {
+                    latency,
+                    chunk_delay: Duration::from_millis(8),
+                    seed,
+                    scorer: scorer.clone(),
+                    ..Options::default()
+                },
             )
         };
         let failed = |error| format!("cannot start a simulated cloud: {error}");
@@ -87,10 +94,17 @@ kind = "azure"
 endpoint = "{azure}"
 api_key = "{api_key}"
 
+[providers.azureml-simulated]
+kind = "azure"
+api = "ml"
+endpoint = "{azure}"
+api_key = "{api_key}"
+
 [providers.aws-simulated]
 kind = "aws"
 region = "eu-central-1"
 endpoint = "{aws}"
+sagemaker_endpoint = "{aws}"
 access_key_id = "{access_key}"
 secret_access_key = "{secret_key}"
 
@@ -101,6 +115,9 @@ location = "europe-west4"
 base_url = "{google}"
 token_url = "{google}/token"
 credentials = "{credentials}"
+
+[providers.local]
+kind = "local"
 
 [defaults.timeouts]
 attempt = "1s"
@@ -127,6 +144,16 @@ deployments = [
   {{ provider = "azure-simulated", target = "text-embedding-3-small" }},
   {{ provider = "aws-simulated", target = "amazon.titan-embed-text-v2:0" }},
   {{ provider = "google-simulated", target = "text-embedding-005" }},
+]
+
+[models.credit-risk]
+task = "predict"
+failover = "any_version"
+deployments = [
+  {{ provider = "azureml-simulated", target = "credit-risk", version = "simulated" }},
+  {{ provider = "aws-simulated", target = "credit-risk", version = "simulated", wire = {{ body = "csv" }} }},
+  {{ provider = "google-simulated", target = "endpoints/4711", version = "simulated", wire = {{ outputs = {{ score = "/scores/1" }} }} }},
+  {{ provider = "local", target = "sample/credit-risk" }},
 ]
 "#
     )

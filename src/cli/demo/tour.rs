@@ -6,11 +6,13 @@ use aigate_sim::Fault;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{show::Show, stage::Stage};
+use super::{decision::decide, show::Show, stage::Stage};
 use crate::cli::out::print;
 
-/// Calls in each act.
+/// Chat calls in each act.
 const CALLS: usize = 8;
+/// Credit decisions in each act.
+const DECISIONS: usize = 3;
 
 /// How the tour went.
 #[derive(Debug, Default)]
@@ -19,6 +21,9 @@ pub(super) struct Tally {
     pub(super) answered: usize,
     pub(super) failed_over: usize,
     pub(super) refused_as_told: usize,
+    pub(super) decisions: usize,
+    /// Decisions by the model on this machine.
+    pub(super) degraded: usize,
     /// Calls that did not go as the demo promises.
     pub(super) surprises: usize,
 }
@@ -75,6 +80,8 @@ pub(super) async fn tour(stage: &Stage, show: &Show) -> Result<Tally, String> {
         .timeout(Duration::from_secs(20))
         .build()
         .map_err(|error| format!("cannot build a client: {error}"))?;
+    let applicant = aigate_local::sample_request()?;
+    let mut first_score = None;
     let mut tally = Tally::default();
     for act in acts() {
         print(&show.act(act.title))?;
@@ -95,6 +102,15 @@ pub(super) async fn tour(stage: &Stage, show: &Show) -> Result<Tally, String> {
             }
             print(&show.call(&call))?;
             sleep(Duration::from_millis(250)).await;
+        }
+        for _ in 0..DECISIONS {
+            let decision = decide(&client, &stage.url(), &applicant).await;
+            tally.decisions += 1;
+            tally.degraded += usize::from(decision.degraded);
+            // The same applicant, the same model: who scores makes no difference.
+            let same = |score: f64| (score - *first_score.get_or_insert(score)).abs() < 1e-9;
+            tally.surprises += usize::from(!decision.score.clone().is_ok_and(same));
+            print(&show.decision(&decision))?;
         }
     }
     Ok(tally)

@@ -2,13 +2,13 @@
 
 use aigate_contract::settings::{Fault, Secret};
 use aigate_openai::Pass;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
 use super::{Environment, Way};
 use crate::{
-    Auth, Config,
+    Api, Auth, Config,
     endpoint::{below, parse_address},
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn choose(config: &Config, environment: Environment<'_>) -> Result<Ch
             faults.add("", no_proof(config));
             None
         }
-        (Some(key), None) => faults.keep("api_key", read_key(key)).map(Choice::Key),
+        (Some(key), None) => faults.keep("api_key", read_key(key, config.api)).map(Choice::Key),
         (None, Some(auth)) => {
             let scope = faults.keep("scope", check_scope(config));
             let way = choose_way(config, auth, &environment, &mut faults);
@@ -105,18 +105,24 @@ fn no_proof(config: &Config) -> String {
     } else {
         Auth::Entra
     };
+    let variable = if config.api == Api::Ml { "AZURE_ML_ENDPOINT_KEY" } else { "AZURE_OPENAI_API_KEY" };
     format!(
-        "Azure needs an API key or a token: set `api_key = \"${{AZURE_OPENAI_API_KEY}}\"` or `auth = \"{}\"`",
+        "Azure needs an API key or a token: set `api_key = \"${{{variable}}}\"` or `auth = \"{}\"`",
         guess.word()
     )
 }
 
-fn read_key(key: &Secret) -> Result<Pass, String> {
+/// A key goes into a header of its own; at Azure ML it stands where a token would.
+fn read_key(key: &Secret, api: Api) -> Result<Pass, String> {
     let key = key.read()?;
-    let mut value = HeaderValue::from_str(key.expose_secret())
+    let (name, before) = match api {
+        Api::Ml => (header::AUTHORIZATION, "Bearer "),
+        Api::V1 | Api::Deployments | Api::Models => (HeaderName::from_static("api-key"), ""),
+    };
+    let mut value = HeaderValue::from_str(&format!("{before}{}", key.expose_secret()))
         .map_err(|_| "the key cannot stand in an HTTP header".to_owned())?;
     value.set_sensitive(true);
-    Ok(Pass::Key(HeaderName::from_static("api-key"), value))
+    Ok(Pass::Key(name, value))
 }
 
 fn check_scope(config: &Config) -> Result<String, String> {

@@ -49,12 +49,7 @@ pub(crate) async fn golden(folder: &str, make: impl AsyncFn(&Value) -> Value) {
 }
 
 pub(crate) fn call<T: Task>(request: T::Request, model: &str, on_unsupported: OnUnsupported) -> Call<T> {
-    let target = Target {
-        provider: "google".into(),
-        deployment: format!("google/{model}").into(),
-        model: model.into(),
-        on_unsupported,
-    };
+    let target = Target { on_unsupported, ..Target::new("google", model) };
     Call {
         request: Arc::new(request),
         target: Arc::new(target),

@@ -5,15 +5,21 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{frame, request_id};
-use crate::answer::{Ask, Events, Framing, Refusal, Whole, Wrong};
+use super::{frame, request_id, sagemaker};
+use crate::{
+    answer::{Ask, Events, Framing, Refusal, Whole, Wrong},
+    container,
+};
 
 /// AWS's refusal.
 pub(crate) fn refuse(ask: &Ask<'_>, refusal: &Refusal) -> Whole {
+    if sagemaker::is_path(ask.path) {
+        return sagemaker::refuse(ask, refusal);
+    }
     let (status, name, message) = match refusal {
         Refusal::Own(whole) => return (**whole).clone(),
         Refusal::Invalid { message, .. } => (400, "ValidationException", message.as_str()),
-        Refusal::Credentials(wrong) => credentials(ask, *wrong),
+        Refusal::Credentials(wrong) => unauthorized(ask, *wrong),
         Refusal::Denied(_) => {
             (403, "AccessDeniedException", "You don't have access to the model with the specified model ID.")
         }
@@ -50,7 +56,8 @@ fn exception(status: u16, name: &str, message: &str) -> Whole {
     Whole::json(status, &json!({"message": message})).with("x-amzn-errortype", named)
 }
 
-fn credentials(ask: &Ask<'_>, wrong: Wrong) -> (u16, &'static str, &'static str) {
+/// Status, name and words for wrong credentials.
+pub(super) fn unauthorized(ask: &Ask<'_>, wrong: Wrong) -> (u16, &'static str, &'static str) {
     match wrong {
         Wrong::Missing => (403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
         Wrong::Unknown if ask.bearer().is_some() => {
@@ -94,8 +101,11 @@ pub(super) fn serde_message(error: &serde_json::Error) -> String {
     }
 }
 
-/// An error as the body of a 200.
-pub(crate) fn error_body() -> Bytes {
+/// An error as the body of a 200; at SageMaker it is the container's own.
+pub(crate) fn error_body(path: &str) -> Bytes {
+    if sagemaker::is_path(path) {
+        return container::error_body();
+    }
     let output = json!({"__type": "com.amazon.bedrock#ThrottlingException", "message": THROTTLED});
     Bytes::from(json!({"Output": output, "Version": "1.0"}).to_string())
 }

@@ -10,7 +10,7 @@ use crate::{
     answer::{Ask, Refusal, Result, Whole},
     clock,
     cloud::State,
-    token::jwt_claims,
+    token::{Audience, jwt_claims},
 };
 
 /// The key id of the `number`-th lent keys; their session token has the same number.
@@ -65,7 +65,7 @@ pub(super) fn answer(state: &State, ask: &Ask<'_>) -> Result<Whole> {
         ));
     }
     check_duration(ask)?;
-    let (token, number) = state.tokens.issue(true);
+    let (token, number) = state.tokens.issue(Audience::Models);
     let expires = clock::iso(clock::now() + state.tokens.lifetime().as_secs());
     let assumed = role.replacen(":iam:", ":sts:", 1).replacen(":role/", ":assumed-role/", 1);
     let (assumed, session) = (escape(&assumed), escape(&session));

@@ -10,14 +10,11 @@ use crate::{
     answer::{Ask, Refusal, Result, Whole},
     clock,
     cloud::State,
-    token::jwt_claims,
+    token::{Audience, jwt_claims},
 };
 
 const IMDS: &str = "/metadata/identity/oauth2/token";
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-/// The services that tokens are good for.
-const AUDIENCES: [&str; 2] = ["https://cognitiveservices.azure.com", "https://ai.azure.com"];
 
 pub(crate) fn is_token_path(path: &str) -> bool {
     path == IMDS || path.ends_with("/oauth2/v2.0/token")
@@ -69,7 +66,7 @@ fn entra(state: &State, ask: &Ask<'_>) -> Result<Whole> {
         );
         return Err(oauth(400, "invalid_scope", 1_002_012, &message));
     };
-    let (token, _) = state.tokens.issue(is_ours(resource));
+    let (token, _) = state.tokens.issue(audience(resource));
     let seconds = state.tokens.lifetime().as_secs();
     let body = json!({
         "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
@@ -92,7 +89,7 @@ fn imds(state: &State, ask: &Ask<'_>) -> Result<Whole> {
     let Some(resource) = ask.parameter("resource") else {
         return refuse("Required query variable 'resource' is missing");
     };
-    let (token, _) = state.tokens.issue(is_ours(&resource));
+    let (token, _) = state.tokens.issue(audience(&resource));
     let seconds = state.tokens.lifetime().as_secs();
     let now = clock::now();
     let body = json!({
@@ -108,8 +105,13 @@ fn imds(state: &State, ask: &Ask<'_>) -> Result<Whole> {
     Ok(Whole::json(200, &body))
 }
 
-fn is_ours(resource: &str) -> bool {
-    AUDIENCES.contains(&resource.trim_end_matches('/'))
+/// The services that a token for this resource is good for.
+fn audience(resource: &str) -> Audience {
+    match resource.trim_end_matches('/') {
+        "https://cognitiveservices.azure.com" | "https://ai.azure.com" => Audience::Models,
+        "https://ml.azure.com" => Audience::Endpoints,
+        _ => Audience::Elsewhere,
+    }
 }
 
 fn oauth(status: u16, error: &str, code: u32, message: &str) -> Refusal {

@@ -2,12 +2,13 @@
 //!
 //! <https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-filter>
 
+use bytes::Bytes;
 use serde_json::json;
 
-use super::request_id;
+use super::{request_id, score};
 use crate::{
     answer::{Ask, Refusal, Whole, Wrong},
-    openai,
+    container, openai,
 };
 
 const FILTERED: &str = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. \
@@ -16,6 +17,9 @@ const FILTERED: &str = "The response was filtered due to the prompt triggering A
 
 /// Azure's refusal.
 pub(crate) fn refuse(ask: &Ask<'_>, refusal: &Refusal) -> Whole {
+    if score::is_path(ask.path) {
+        return score::refuse(ask, refusal);
+    }
     let whole = match refusal {
         Refusal::Own(whole) => return (**whole).clone(),
         Refusal::Invalid { .. } => openai::refuse(ask, refusal),
@@ -48,6 +52,11 @@ pub(crate) fn refuse(ask: &Ask<'_>, refusal: &Refusal) -> Whole {
         Refusal::Filtered => filtered(),
     };
     whole.with("apim-request-id", request_id(ask))
+}
+
+/// An error as the body of a 200; of an online endpoint it is the container's own.
+pub(crate) fn error_body(path: &str) -> Bytes {
+    if score::is_path(path) { container::error_body() } else { openai::error_body() }
 }
 
 fn error(status: u16, code: &str, message: &str) -> Whole {

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -9,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{CloudKind, LONGEST, Phase, Recorded, State, Visit};
 use crate::{
-    answer::{Answer, Ask, Refusal, Result, Stream, Whole},
+    answer::{self, Answer, Ask, Refusal, Result, Stream, Whole},
     aws, azure,
     body::{AnswerBody, Pace},
     fault::Fault,
@@ -47,7 +48,7 @@ pub(super) async fn serve(
         Err(error) if error.is::<LengthLimitError>() => {
             visit.refuse();
             let whole = Whole::new(413, "text/plain", "the request is larger than 64 MiB");
-            return Ok(whole_out(&state, whole, None, visit));
+            return Ok(whole_out(&state, path, whole, None, visit));
         }
         // The client left.
         Err(_) => return Err(Closed),
@@ -101,16 +102,16 @@ pub(super) async fn serve(
             if let Some(Fault::SlowFirstByte(late)) = fault {
                 sleep(late.min(LONGEST)).await;
             }
-            Ok(whole_out(&state, whole, fault, visit))
+            Ok(whole_out(&state, path, whole, fault, visit))
         }
         Ok(Answer::Whole(refusal)) => {
             visit.refuse();
-            Ok(whole_out(&state, refusal, None, visit))
+            Ok(whole_out(&state, path, refusal, None, visit))
         }
         Err(refusal) => {
             visit.refuse();
             let whole = refuse(&state, &ask, refusal);
-            Ok(whole_out(&state, whole, None, visit))
+            Ok(whole_out(&state, path, whole, None, visit))
         }
     }
 }
@@ -197,22 +198,21 @@ fn stream_out(
 /// Sends a whole answer, changed by the fault that acts on those.
 fn whole_out(
     state: &State,
-    mut whole: Whole,
+    path: &str,
+    whole: Whole,
     fault: Option<Fault>,
     mut visit: Visit,
 ) -> Response<AnswerBody> {
     visit.reach(Phase::Headed);
     let body = match fault {
         Some(Fault::CutMidStream { .. }) => AnswerBody::half(whole.body, visit),
-        Some(Fault::Malformed) => {
-            whole.body.truncate(whole.body.len() / 2);
-            AnswerBody::whole(whole.body, visit)
-        }
+        Some(Fault::Malformed) => AnswerBody::whole(broken(&whole), visit),
         Some(Fault::ErrorInside200) => {
             let error = match state.kind {
-                CloudKind::Google => google::error_body(),
-                CloudKind::Aws => aws::error_body(),
-                CloudKind::Azure | CloudKind::OpenAi => openai::error_body(),
+                CloudKind::Google => google::error_body(path),
+                CloudKind::Aws => aws::error_body(path),
+                CloudKind::Azure => azure::error_body(path),
+                CloudKind::OpenAi => openai::error_body(),
             };
             AnswerBody::whole(error, visit)
         }
@@ -223,4 +223,13 @@ fn whole_out(
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(whole.content_type));
     response.headers_mut().extend(whole.headers);
     response
+}
+
+/// Half of a body. Half of a JSON text is none; other texts get an end that nobody can read.
+fn broken(whole: &Whole) -> Bytes {
+    let half = whole.body.slice(..whole.body.len() / 2);
+    match whole.content_type.split(';').next() {
+        Some(answer::JSON) => half,
+        _ => [&half[..], b"{\""].concat().into(),
+    }
 }

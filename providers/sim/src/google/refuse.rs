@@ -7,8 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::target;
-use crate::answer::{Ask, Events, Framing, Refusal, Whole, Wrong};
+use super::{endpoint, target};
+use crate::{
+    answer::{Ask, Events, Framing, Refusal, Whole, Wrong},
+    container,
+};
 
 /// Google's refusal.
 pub(crate) fn refuse(ask: &Ask<'_>, refusal: &Refusal) -> Whole {
@@ -55,6 +58,11 @@ pub(crate) fn refuse(ask: &Ask<'_>, refusal: &Refusal) -> Whole {
 
 const EXHAUSTED: &str = "Resource exhausted. Please try again later. Please refer to \
                          https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.";
+
+/// An error without details.
+pub(super) fn error(status: u16, word: &str, message: &str) -> Whole {
+    whole(status, word, message, Value::Null)
+}
 
 fn whole(status: u16, word: &str, message: &str, details: Value) -> Whole {
     let mut error = json!({"code": status, "message": message, "status": word});
@@ -136,8 +144,11 @@ fn exhausted() -> Value {
     json!({"error": {"code": 429, "message": EXHAUSTED, "status": "RESOURCE_EXHAUSTED"}})
 }
 
-/// An error as the body of a 200.
-pub(crate) fn error_body() -> Bytes {
+/// An error as the body of a 200; of a raw prediction it is the container's own.
+pub(crate) fn error_body(path: &str) -> Bytes {
+    if endpoint::target(path).is_some_and(|endpoint| endpoint.is_raw()) {
+        return container::error_body();
+    }
     Bytes::from(exhausted().to_string())
 }
 

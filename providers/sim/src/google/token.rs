@@ -14,7 +14,7 @@ use crate::{
     answer::{Ask, Refusal, Result, Whole},
     clock,
     cloud::State,
-    token::jwt_claims,
+    token::{Audience, jwt_claims},
 };
 
 const METADATA: &str = "/computeMetadata/v1/instance/service-accounts/default/token";
@@ -49,7 +49,7 @@ fn metadata(state: &State, ask: &Ask<'_>) -> Result<Whole> {
     }
     match ask.path {
         METADATA => {
-            let (token, _) = state.tokens.issue(true);
+            let (token, _) = state.tokens.issue(Audience::Models);
             let body = json!({
                 "access_token": token, "expires_in": state.tokens.lifetime().as_secs(), "token_type": "Bearer",
             });
@@ -91,7 +91,7 @@ fn grant(state: &State, ask: &Ask<'_>) -> Result<Whole> {
             }
             let scope =
                 text("scope").ok_or_else(|| oauth("invalid_scope", "Empty or missing scope not allowed."))?;
-            let (token, _) = state.tokens.issue(is_cloud_scope(scope));
+            let (token, _) = state.tokens.issue(audience(scope));
             Ok(Whole::json(
                 200,
                 &json!({"access_token": token, "expires_in": seconds, "token_type": "Bearer"}),
@@ -106,7 +106,7 @@ fn grant(state: &State, ask: &Ask<'_>) -> Result<Whole> {
                     "client_id, client_secret and refresh_token are required.",
                 ));
             }
-            let (token, _) = state.tokens.issue(true);
+            let (token, _) = state.tokens.issue(Audience::Models);
             let scope = "https://www.googleapis.com/auth/cloud-platform";
             let body =
                 json!({"access_token": token, "expires_in": seconds, "scope": scope, "token_type": "Bearer"});
@@ -119,8 +119,8 @@ fn grant(state: &State, ask: &Ask<'_>) -> Result<Whole> {
                 let message = "audience, subject_token and subject_token_type are required.";
                 return Err(oauth("invalid_request", message));
             }
-            let ours = field("scope").is_some_and(|scope| is_cloud_scope(&scope));
-            let (token, _) = state.tokens.issue(ours);
+            let audience = audience(&field("scope").unwrap_or_default());
+            let (token, _) = state.tokens.issue(audience);
             let body = json!({
                 "access_token": token, "issued_token_type": ACCESS_TOKEN, "token_type": "Bearer",
                 "expires_in": seconds,
@@ -135,8 +135,9 @@ fn grant(state: &State, ask: &Ask<'_>) -> Result<Whole> {
 ///
 /// <https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken>
 fn impersonate(state: &State, ask: &Ask<'_>) -> Result<Whole> {
-    let bearer =
-        ask.bearer().is_some_and(|token| state.tokens.check(token).is_ok() || jwt_claims(token).is_some());
+    let bearer = ask.bearer().is_some_and(|token| {
+        state.tokens.check(token, Audience::Models).is_ok() || jwt_claims(token).is_some()
+    });
     if !bearer {
         return Err(Refusal::Credentials(crate::answer::Wrong::Unknown));
     }
@@ -146,9 +147,13 @@ fn impersonate(state: &State, ask: &Ask<'_>) -> Result<Whole> {
     if scopes.is_empty() {
         return Err(Refusal::at("scope", "Request must contain at least one scope."));
     }
-    let (token, _) = state.tokens.issue(is_cloud_scope(&scopes.join(" ")));
+    let (token, _) = state.tokens.issue(audience(&scopes.join(" ")));
     let expires = clock::iso(clock::now() + state.tokens.lifetime().as_secs());
     Ok(Whole::json(200, &json!({"accessToken": token, "expireTime": expires})))
+}
+
+fn audience(scopes: &str) -> Audience {
+    if is_cloud_scope(scopes) { Audience::Models } else { Audience::Elsewhere }
 }
 
 fn oauth(error: &str, description: &str) -> Refusal {

@@ -60,15 +60,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Signs a request by the book and sends it.
-async fn signed(
+/// A request, signed by the book.
+pub(crate) fn sign(
     cloud: &Cloud,
     path: &str,
     service: &str,
     keys: (&str, &str),
     token: Option<&str>,
     body: &str,
-) -> (u16, String) {
+) -> reqwest::RequestBuilder {
     let time = amz_now();
     let (host, date) = (cloud.addr().to_string(), &time[..8]);
     let mut headers = vec![("host", host.as_str()), ("x-amz-date", time.as_str())];
@@ -95,7 +95,19 @@ async fn signed(
     for (name, value) in headers.iter().skip(1) {
         request = request.header(*name, *value);
     }
-    let response = request.body(body.to_owned()).send().await.unwrap();
+    request.body(body.to_owned())
+}
+
+/// Signs a request and sends it.
+async fn signed(
+    cloud: &Cloud,
+    path: &str,
+    service: &str,
+    keys: (&str, &str),
+    token: Option<&str>,
+    body: &str,
+) -> (u16, String) {
+    let response = sign(cloud, path, service, keys, token, body).send().await.unwrap();
     let kind = response.headers().get("x-amzn-errortype").map(|kind| kind.to_str().unwrap().to_owned());
     let (status, body) = (response.status().as_u16(), response.text().await.unwrap());
     (status, kind.unwrap_or(body))

@@ -9,7 +9,7 @@ fn hello(text: &str) -> Value {
     json!({"model": "gpt-4.1", "messages": [{"role": "user", "content": text}]})
 }
 
-async fn token(url: &str, form: &str) -> (u16, Value) {
+pub(crate) async fn token(url: &str, form: &str) -> (u16, Value) {
     let request = client().post(format!("{url}/tenant/oauth2/v2.0/token")).body(form.to_owned());
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     let response = request.send().await.unwrap();

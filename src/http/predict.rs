@@ -1,0 +1,195 @@
+//! The Open Inference Protocol v2 over REST: `/v2`, health, metadata, `POST /v2/models/{model}[/versions/{version}]/infer`.
+//!
+//! <https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md>,
+//! <https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md>
+
+mod metadata;
+
+use std::sync::Arc;
+
+use aigate_contract::{
+    Predict, Trail,
+    predict::{Packed, PredictReply, PredictRequest},
+};
+use axum::{
+    extract::{Path, Request, State, rejection::PathRejection},
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+pub(super) use self::metadata::{inspect, live, ready, server};
+use super::{
+    call::{Outcome, json, run_on},
+    chat::{unknown_model, wrong_task},
+    error::{Refusal, Surface},
+    intake::read_message,
+};
+use crate::{
+    gateway::Gateway,
+    policy::{Route, send},
+    stack::{ModelRoutes, PredictRoutes},
+};
+
+const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// What a path below `/v2/models/` asks for. A model's name may have slashes.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked<'a> {
+    model: &'a str,
+    version: Option<&'a str>,
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verb {
+    Metadata,
+    Ready,
+    Infer,
+}
+
+pub(super) async fn infer(
+    State(gateway): State<Arc<Gateway>>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    run_on(Surface::Inference, &gateway, &parts.headers, |trail| async {
+        let rest = path.map(|Path(rest)| rest).unwrap_or_default();
+        let asked = Asked::read(&rest);
+        if asked.verb != Verb::Infer {
+            let message = format!("/v2/models/{rest} does not take POST: to score, POST to its /infer");
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message));
+        }
+        // Before the body is read: whoever names a wrong model need not send it all.
+        let routes = routes(&gateway, asked.model)?;
+        let held = read_message(&gateway, &parts.headers, body).await?;
+        let length = json_length(&parts.headers)?;
+        let mut request = PredictRequest::parse(asked.model, asked.version, &held.bytes, length)?;
+        routes.signature.check(&mut request)?;
+        answer(routes, request, trail).await
+    })
+    .await
+}
+
+async fn answer(routes: &PredictRoutes, request: PredictRequest, trail: Arc<Trail>) -> Outcome {
+    let route = match &request.version {
+        None => &routes.usual,
+        Some(version) => {
+            routes.version(version).ok_or_else(|| unknown_version(routes, &request.model, version))?
+        }
+    };
+    // What the answer's form depends on; the tensors go down with the call.
+    let form = request.without_inputs();
+    let mut reply = send(route, request, Arc::clone(&trail)).await?;
+    mark(&mut reply, &trail);
+    choose(&mut reply, &form)?;
+    Ok(pack(reply.write(&form)?))
+}
+
+impl PredictRoutes {
+    fn version(&self, version: &str) -> Option<&Route<Predict>> {
+        self.versions.iter().find(|(known, _)| **known == *version).map(|(_, route)| route)
+    }
+}
+
+/// Says in the answer itself who scored: most clients of the protocol do not show headers.
+fn mark(reply: &mut PredictReply, trail: &Trail) {
+    let Some(target) = trail.told().and_then(|told| told.served_by) else { return };
+    reply.parameters.insert("aigate_deployment".to_owned(), (*target.deployment).into());
+    if target.fallback {
+        reply.parameters.insert("aigate_degraded".to_owned(), "local".into());
+    }
+}
+
+/// Keeps the outputs that were asked for, in the order in which they were.
+fn choose(reply: &mut PredictReply, request: &PredictRequest) -> Result<(), Refusal> {
+    if request.outputs.is_empty() {
+        return Ok(());
+    }
+    let mut chosen = Vec::with_capacity(request.outputs.len());
+    for wanted in &request.outputs {
+        let place = reply.outputs.iter().position(|tensor| tensor.name == wanted.name);
+        let Some(place) = place else {
+            let message = format!("the deployment did not give the output `{}`", wanted.name);
+            return Err(Refusal::new(StatusCode::BAD_GATEWAY, message));
+        };
+        chosen.push(reply.outputs.swap_remove(place));
+    }
+    reply.outputs = chosen;
+    Ok(())
+}
+
+fn pack(packed: Packed) -> Response {
+    let mut response = json(packed.body);
+    if let Some(length) = packed.json_length {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(JSON_LENGTH, HeaderValue::from(length));
+    }
+    response
+}
+
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
+    let Some(value) = headers.get(JSON_LENGTH) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "the header `Inference-Header-Content-Length` is not a number of bytes",
+        )
+    })
+}
+
+fn routes<'a>(gateway: &'a Gateway, model: &str) -> Result<&'a Arc<PredictRoutes>, Refusal> {
+    match gateway.model(model) {
+        Some(ModelRoutes::Predict(routes)) => Ok(routes),
+        Some(_) => Err(wrong_task(model, "predict")),
+        None => Err(unknown_model(gateway, model)),
+    }
+}
+
+fn unknown_version(routes: &PredictRoutes, model: &str, version: &str) -> Refusal {
+    let known: Vec<&str> = routes.versions.iter().map(|(version, _)| &**version).collect();
+    let shown: String = version.chars().take(64).collect();
+    let message = format!("the model `{model}` has no version `{shown}`: there are {}", known.join(", "));
+    Refusal::new(StatusCode::NOT_FOUND, message)
+}
+
+impl<'a> Asked<'a> {
+    fn read(path: &'a str) -> Self {
+        let (rest, verb) = match path.rsplit_once('/') {
+            Some((rest, "infer")) => (rest, Verb::Infer),
+            Some((rest, "ready")) => (rest, Verb::Ready),
+            _ => (path, Verb::Metadata),
+        };
+        let parts = rest
+            .rsplit_once('/')
+            .and_then(|(rest, version)| Some((rest.strip_suffix("/versions")?, version)));
+        match parts {
+            Some((model, version)) => Self { model, version: Some(version), verb },
+            None => Self { model: rest, version: None, verb },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_model_perhaps_a_version_and_what_is_asked_of_it() {
+        let asked = |model, version, verb| Asked { model, version, verb };
+        for (path, expected) in [
+            ("m", asked("m", None, Verb::Metadata)),
+            ("m/ready", asked("m", None, Verb::Ready)),
+            ("m/infer", asked("m", None, Verb::Infer)),
+            ("m/versions/2", asked("m", Some("2"), Verb::Metadata)),
+            ("m/versions/2/ready", asked("m", Some("2"), Verb::Ready)),
+            ("team/m/versions/2024-1/infer", asked("team/m", Some("2024-1"), Verb::Infer)),
+            ("team/m/infer", asked("team/m", None, Verb::Infer)),
+            ("", asked("", None, Verb::Metadata)),
+        ] {
+            assert_eq!(Asked::read(path), expected, "{path}");
+        }
+    }
+}
