@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aigate_contract::{Chat, ChatStream, Embed, Predict, Task, predict::Signature};
+use aigate_contract::{Chat, ChatStream, Embed, Predict, Target, Task, predict::Signature};
 
 use crate::{
     config::{
@@ -95,9 +95,16 @@ impl Routes {
 /// The routes of a predict model. `None` for a model of another task.
 fn predict(model: &ModelPlan, state: &State, metrics: &Arc<Metrics>, log: bool) -> Option<PredictRoutes> {
     let plan = model.predict.as_ref()?;
+    let has =
+        |deployment: &DeploymentPlan, version: &Arc<str>| deployment.target.version.as_ref() == Some(version);
+    // What a caller insists on is no stand-in.
+    let meant = |deployment: &DeploymentPlan| DeploymentPlan {
+        target: Arc::new(Target { fallback: false, ..(*deployment.target).clone() }),
+        ..deployment.clone()
+    };
     let of = |version: &Arc<str>| {
-        let same = |deployment: &&DeploymentPlan| deployment.target.version.as_ref() == Some(version);
-        route_over(model, model.deployments.iter().filter(same), state, metrics, log)
+        let same: Vec<_> = model.deployments.iter().filter(|one| has(one, version)).map(meant).collect();
+        route_over(model, same.iter(), state, metrics, log)
     };
     let mut versions: Vec<(Arc<str>, Route<Predict>)> = Vec::new();
     for version in model.deployments.iter().filter_map(|deployment| deployment.target.version.as_ref()) {
@@ -107,7 +114,11 @@ fn predict(model: &ModelPlan, state: &State, metrics: &Arc<Metrics>, log: bool) 
     }
     let usual = match plan.failover {
         FailoverTo::AnyVersion => route(model, state, metrics, log),
-        FailoverTo::SameVersion => versions.first()?.1.clone(),
+        FailoverTo::SameVersion => {
+            let first = &versions.first()?.0;
+            let same = model.deployments.iter().filter(|one| has(one, first));
+            route_over(model, same, state, metrics, log)
+        }
     };
     Some(PredictRoutes {
         signature: Arc::clone(&plan.signature),

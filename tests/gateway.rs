@@ -34,3 +34,5 @@ mod operations;
 mod predict;
 #[path = "gateway/streaming.rs"]
 mod streaming;
+#[path = "gateway/tabular.rs"]
+mod tabular;

@@ -1,5 +1,7 @@
 //! `aigate check [FILE] [--explain MODEL]`
 
+mod predict;
+
 use std::{fmt::Write, path::PathBuf};
 
 use super::{find, out::print, plan};
@@ -51,15 +53,21 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
         "    deadline     {} for everything below, a stream's end included",
         time(timeouts.deadline)
     )?;
-    writeln!(out, "    failover     {} deployments, {strategy}", model.deployments.len())?;
+    let (usual, all) = (predict::usual(model), model.deployments.len());
+    let of = if usual < all { format!(" of {all}") } else { String::new() };
+    writeln!(out, "    failover     {usual}{of} deployments, {strategy}")?;
+    if let Some(plan) = &model.predict {
+        predict::write_model(out, model, plan)?;
+    }
     for (index, deployment) in model.deployments.iter().enumerate() {
         let (target, provider, breaker) = (&deployment.target, &deployment.description, &deployment.breaker);
         writeln!(out, "\n  {}. {}", index + 1, target.deployment)?;
         writeln!(
             out,
             "    provider     {} at {}, {}",
-            provider.system, provider.endpoint, provider.credentials
+            deployment.system, provider.endpoint, provider.credentials
         )?;
+        predict::write_target(out, target)?;
         if model.strategy == Strategy::Weighted {
             writeln!(out, "    weight       {}", deployment.weight)?;
         }

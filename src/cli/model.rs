@@ -4,13 +4,17 @@ mod bar;
 mod evaluate;
 mod explain;
 mod options;
+mod outputs;
 mod score;
 mod subject;
 mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use aigate_tabular::artefact::Artefact;
+use aigate_tabular::{
+    artefact::{Artefact, ArtefactError, PredictError, onnx::OnnxError},
+    table::locate,
+};
 use clap::Subcommand;
 
 use super::out::print;
@@ -43,14 +47,32 @@ pub(super) fn model(command: Command) -> Result<(), String> {
 
 /// A model file, or the built-in sample.
 fn load(file: Option<&PathBuf>) -> Result<Artefact, String> {
-    match file {
-        Some(file) => Artefact::load(file),
-        None => Artefact::read(aigate_local::sample()),
+    let Some(file) = file else {
+        return Artefact::read(aigate_local::sample()).map_err(|error| error.to_string());
+    };
+    if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
+        return Err(format!(
+            "{}: an onnx model gives scores only; this needs a model trained by aigate",
+            file.display()
+        ));
     }
-    .map_err(|error| error.to_string())
+    Artefact::load(file).map_err(|error| unread(file, &PredictError::Artefact(error)))
 }
 
-/// Writes a report, whole or not at all.
-fn write(path: &std::path::Path, text: &str) -> Result<(), String> {
-    std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+/// Why a model file cannot be read, with its name.
+fn unread(file: &Path, error: &PredictError) -> String {
+    match error {
+        PredictError::Artefact(ArtefactError::File { .. }) | PredictError::Onnx(OnnxError::File { .. }) => {
+            error.to_string()
+        }
+        _ => format!("{}: {error}", file.display()),
+    }
+}
+
+/// Why rows of a data file cannot be scored or explained, with the file and the line.
+fn unscored(data: &Path, error: PredictError) -> String {
+    match error {
+        PredictError::Table(error) => locate(error, data).to_string(),
+        other => other.to_string(),
+    }
 }

@@ -240,7 +240,16 @@ impl Defaults<'_> {
                 continue;
             };
             if let Some(predict) = &predict {
-                predict::deployment(self.providers, predict, deployment, &mut plan, &path, &mut faults.0);
+                let strategy = model.strategy;
+                predict::deployment(
+                    self.providers,
+                    predict,
+                    strategy,
+                    deployment,
+                    &mut plan,
+                    &path,
+                    &mut faults.0,
+                );
             }
             if !seen.insert(Arc::clone(&plan.target.deployment)) {
                 faults.add::<()>(&path, format!("`{}` stands twice in this model", plan.target.deployment));
@@ -249,6 +258,11 @@ impl Defaults<'_> {
         }
         if model.strategy == Strategy::Weighted && deployments.iter().all(|plan| plan.weight == 0) {
             faults.add::<()>(&["models", name, "deployments"], "at least one weight must be above zero");
+        }
+        if let Some(predict) = &predict
+            && model.strategy == Strategy::Weighted
+        {
+            predict::check_weights(name, predict, &deployments, &mut faults.0);
         }
         if faults.0.len() > before {
             return None;

@@ -10,7 +10,7 @@ use aigate_contract::{
 
 use super::{
     check::Built,
-    document::{Deployment, Model},
+    document::{Deployment, FailoverTo, Model, Strategy},
     load::join,
     plan::{DeploymentPlan, PredictPlan},
 };
@@ -49,6 +49,11 @@ pub(super) fn model(
     let before = faults.len();
     let known = model.deployments.iter().find_map(|deployment| known(providers, deployment));
     let at = |key: &str| join(&["models".to_owned(), name.to_owned(), key.to_owned()]);
+    if name.contains("/versions/") || ["/infer", "/ready"].iter().any(|end| name.ends_with(end)) {
+        let message = "a predict model's name has no `/versions/` in it and does not end in `/infer` or `/ready`: its paths \
+                       would mean something else";
+        faults.push(Fault::at(join(&["models".to_owned(), name.to_owned()]), message));
+    }
     let mut signature = Signature { inputs: model.inputs.clone(), outputs: model.outputs.clone() };
     match &known {
         Some(known) => complete(&mut signature, &known.signature),
@@ -132,6 +137,7 @@ fn check_list<'a>(
 pub(super) fn deployment(
     providers: &Built,
     model: &PredictPlan,
+    strategy: Strategy,
     deployment: &Deployment,
     plan: &mut DeploymentPlan,
     path: &[&str],
@@ -153,7 +159,11 @@ pub(super) fn deployment(
         }
         compare(&model.signature, &known.signature, &at("target"), faults);
         target.version = Some(known.version.as_str().into());
-        target.fallback = path.last() != Some(&"0");
+        target.fallback = match strategy {
+            Strategy::Order => path.last() != Some(&"0"),
+            // One with a weight has a share of the calls of its own.
+            Strategy::Weighted => plan.weight == 0,
+        };
     } else {
         match deployment.version.as_deref() {
             Some("") | None => faults.push(Fault::at(
@@ -174,6 +184,29 @@ pub(super) fn deployment(
         }
     }
     plan.target = Arc::new(target);
+}
+
+/// Weights that divide no calls: those of deployments with another version than the one that decides.
+pub(super) fn check_weights(
+    name: &str,
+    model: &PredictPlan,
+    deployments: &[DeploymentPlan],
+    faults: &mut Vec<Fault>,
+) {
+    let version = |plan: &DeploymentPlan| plan.target.version.clone().unwrap_or_default();
+    let Some(first) = deployments.first().map(version) else { return };
+    let others: Vec<&str> = (deployments.iter())
+        .filter(|plan| plan.weight > 0 && version(plan) != first)
+        .map(|plan| &*plan.target.deployment)
+        .collect();
+    if model.failover == FailoverTo::SameVersion && !others.is_empty() {
+        let message = format!(
+            "`same_version`, the default, keeps every call at version `{first}`, so the weight of {} has no effect: write \
+             `failover = \"any_version\"`, or give them `weight = 0`",
+            others.join(", ")
+        );
+        faults.push(Fault::at(join(&["models".to_owned(), name.to_owned(), "failover".to_owned()]), message));
+    }
 }
 
 /// A model on this machine must take what callers send, and give what they are promised.

@@ -29,9 +29,10 @@ pub enum Surface {
 pub struct Refusal {
     status: StatusCode,
     message: String,
-    code: Option<String>,
-    param: Option<String>,
+    code: Option<Box<str>>,
+    param: Option<Box<str>>,
     retry_after: Option<Duration>,
+    allow: Option<&'static str>,
     attempts: Vec<AttemptRecord>,
 }
 
@@ -73,13 +74,21 @@ impl Refusal {
     /// A refusal with this status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, message, code: None, param: None, retry_after: None, attempts: Vec::new() }
+        Self {
+            status,
+            message,
+            code: None,
+            param: None,
+            retry_after: None,
+            allow: None,
+            attempts: Vec::new(),
+        }
     }
 
     /// Adds a code for programs.
     #[must_use]
     pub fn code(mut self, code: impl Into<String>) -> Self {
-        self.code = Some(code.into());
+        self.code = Some(code.into().into());
         self
     }
 
@@ -90,10 +99,16 @@ impl Refusal {
         self
     }
 
+    /// The path is there, the method is not: it takes only these.
+    pub fn method_not_allowed(allow: &'static str, message: impl Into<String>) -> Self {
+        let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed");
+        Self { allow: Some(allow), ..refusal }
+    }
+
     /// Names the field at fault.
     #[must_use]
     pub fn param(mut self, param: impl Into<String>) -> Self {
-        self.param = Some(param.into());
+        self.param = Some(param.into().into());
         self
     }
 
@@ -139,6 +154,9 @@ impl Refusal {
             Surface::Inference => serde_json::json!({ "error": self.message }).to_string().into_bytes(),
         });
         *response.status_mut() = self.status;
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
         if let Some(wait) = self.retry_after {
             let headers = response.headers_mut();
             // Whole seconds, rounded up; the SDKs prefer the milliseconds.
@@ -167,7 +185,7 @@ impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         let message = error.to_string();
         let code = if error.param.is_some() { "invalid_value" } else { "invalid_json" };
-        Self { param: error.param, ..Self::new(StatusCode::BAD_REQUEST, message).code(code) }
+        Self { param: error.param.map(Into::into), ..Self::new(StatusCode::BAD_REQUEST, message).code(code) }
     }
 }
 
@@ -200,7 +218,7 @@ impl From<Error> for Refusal {
             _ => error.message().to_owned(),
         };
         Self {
-            param: error.param().map(str::to_owned),
+            param: error.param().map(Into::into),
             retry_after: comes_back.then(|| error.retry_after().unwrap_or(COME_BACK)),
             attempts: error.attempts().to_vec(),
             ..Self::new(status, message)

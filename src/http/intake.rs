@@ -69,12 +69,10 @@ async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<Held
 
 fn check_type(headers: &HeaderMap, binary: bool) -> Result<(), Refusal> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let kind = text.split(';').next().unwrap_or_default().trim();
-    let json = kind.eq_ignore_ascii_case("application/json")
-        || (kind.len() > 17
-            && kind.to_ascii_lowercase().starts_with("application/")
-            && kind.ends_with("+json"))
-        || (binary && (kind.is_empty() || kind.eq_ignore_ascii_case("application/octet-stream")));
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let json = kind == "application/json"
+        || (kind.len() > 17 && kind.starts_with("application/") && kind.ends_with("+json"))
+        || (binary && (kind.is_empty() || kind == "application/octet-stream"));
     if json && headers.get(header::CONTENT_ENCODING).is_none_or(|value| value == "identity") {
         return Ok(());
     }

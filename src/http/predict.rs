@@ -8,7 +8,7 @@ mod metadata;
 use std::sync::Arc;
 
 use aigate_contract::{
-    Predict, Trail,
+    BodyError, Predict, Trail,
     predict::{Packed, PredictReply, PredictRequest},
 };
 use axum::{
@@ -22,7 +22,7 @@ use super::{
     call::{Outcome, json, run_on},
     chat::{unknown_model, wrong_task},
     error::{Refusal, Surface},
-    intake::read_message,
+    intake::{Held, read_message},
 };
 use crate::{
     gateway::Gateway,
@@ -31,6 +31,9 @@ use crate::{
 };
 
 const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// Bytes that are read or written where the call runs.
+const AT_ONCE: usize = 64 * 1024;
 
 /// What a path below `/v2/models/` asks for. A model's name may have slashes.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,21 +57,52 @@ pub(super) async fn infer(
 ) -> Response {
     let (parts, body) = request.into_parts();
     run_on(Surface::Inference, &gateway, &parts.headers, |trail| async {
-        let rest = path.map(|Path(rest)| rest).unwrap_or_default();
+        let rest = utf8(path)?;
         let asked = Asked::read(&rest);
         if asked.verb != Verb::Infer {
             let message = format!("/v2/models/{rest} does not take POST: to score, POST to its /infer");
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message));
+            return Err(Refusal::method_not_allowed("GET,HEAD", message));
         }
-        // Before the body is read: whoever names a wrong model need not send it all.
-        let routes = routes(&gateway, asked.model)?;
+        // Read first: some clients do not hear an answer that comes while they still send.
         let held = read_message(&gateway, &parts.headers, body).await?;
+        let routes = routes(&gateway, asked.model)?;
         let length = json_length(&parts.headers)?;
-        let mut request = PredictRequest::parse(asked.model, asked.version, &held.bytes, length)?;
-        routes.signature.check(&mut request)?;
+        let (request, _held) = parse(routes, &asked, held, length).await?;
         answer(routes, request, trail).await
     })
     .await
+}
+
+/// The request, checked against the model's signature, and the room that its body takes.
+async fn parse(
+    routes: &Arc<PredictRoutes>,
+    asked: &Asked<'_>,
+    held: Held,
+    length: Option<usize>,
+) -> Result<(PredictRequest, Held), Refusal> {
+    let (model, version) = (asked.model.to_owned(), asked.version.map(str::to_owned));
+    let signature = Arc::clone(&routes.signature);
+    let parsed = off_the_runtime(held.bytes.len(), move || {
+        let mut request = PredictRequest::parse(&model, version.as_deref(), &held.bytes, length)?;
+        signature.check(&mut request)?;
+        Ok((request, held))
+    });
+    // The protocol's messages name the tensor themselves.
+    parsed.await?.map_err(|error: BodyError| Refusal::new(StatusCode::BAD_REQUEST, error.message))
+}
+
+/// Runs what takes long where `bytes` are many: not on the threads on which every other call waits its turn.
+async fn off_the_runtime<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    if bytes <= AT_ONCE {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        tracing::error!(%error, "a large message was not read or written to its end");
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error").code("internal")
+    })
 }
 
 async fn answer(routes: &PredictRoutes, request: PredictRequest, trail: Arc<Trail>) -> Outcome {
@@ -83,7 +117,9 @@ async fn answer(routes: &PredictRoutes, request: PredictRequest, trail: Arc<Trai
     let mut reply = send(route, request, Arc::clone(&trail)).await?;
     mark(&mut reply, &trail);
     choose(&mut reply, &form)?;
-    Ok(pack(reply.write(&form)?))
+    let size = reply.outputs.iter().map(|tensor| tensor.data.len().saturating_mul(8)).sum();
+    let packed = off_the_runtime(size, move || reply.write(&form)).await?;
+    Ok(pack(packed.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.message))?))
 }
 
 impl PredictRoutes {
@@ -127,6 +163,11 @@ fn pack(packed: Packed) -> Response {
         headers.insert(JSON_LENGTH, HeaderValue::from(length));
     }
     response
+}
+
+fn utf8(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+    path.map(|Path(rest)| rest)
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the path is not UTF-8 once its % are decoded"))
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {

@@ -97,8 +97,7 @@ pub fn read_csv(path: &Path) -> Result<Csv, TableError> {
 /// # Errors
 /// As in [`read_csv`].
 pub fn read_csv_within(path: &Path, limits: &Limits) -> Result<Csv, TableError> {
-    let file =
-        path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let file = file_name(path);
     let parsed = read_bytes(path, limits).and_then(|bytes| Ok((parse::parse(&bytes, limits)?, bytes)));
     let (parse::Parsed { table, notes }, bytes) = parsed.map_err(|error| error.in_file(&file))?;
     let fingerprint = Fingerprint {
@@ -109,6 +108,23 @@ pub fn read_csv_within(path: &Path, limits: &Limits) -> Result<Csv, TableError> 
         columns: table.columns.len(),
     };
     Ok(Csv { table, fingerprint, notes })
+}
+
+/// An error about a row of a file's table, told of the file and of the row's line in it, for which the file is read again.
+pub fn locate(error: TableError, path: &Path) -> TableError {
+    let found = error.row().and_then(|row| {
+        let bytes = read_bytes(path, &Limits::default()).ok()?;
+        parse::line_of(&bytes, row)
+    });
+    let error = error.in_file(&file_name(path));
+    match found {
+        Some(line) => error.at_line(line),
+        None => error,
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
 }
 
 fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>, TableError> {

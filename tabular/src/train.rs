@@ -15,7 +15,7 @@ use crate::{
     model::{Form, Model},
     prepare::{self, Action, CleanOptions, Cleaned, Encoder, Finding},
     progress::Progress,
-    table::{Csv, Table},
+    table::{Csv, Table, TableError},
 };
 
 mod again;
@@ -24,10 +24,16 @@ mod error;
 mod trial;
 
 pub use again::again;
-pub use choose::SVM_ROWS;
+pub use choose::{SVM_ROWS, figure};
 pub use error::TrainError;
 
 use trial::{Ground, Trial};
+
+/// A forest of more trees is slower and no better.
+const MOST_TREES: usize = 10_000;
+
+/// More threads than any machine has cores for.
+const MOST_THREADS: usize = 1_024;
 
 /// What somebody decides about training.
 #[derive(Clone, Debug)]
@@ -133,8 +139,21 @@ pub fn train(csv: &Csv, options: &TrainOptions, progress: &dyn Progress) -> Resu
 /// Refuses options that cannot be meant.
 fn check(csv: &Csv, options: &TrainOptions) -> Result<(), TrainError> {
     let wrong = |what: String| Err(TrainError::Options(what));
-    if !(2..=20).contains(&options.folds) {
-        return wrong(format!("{} folds: from 2 to 20 are possible", options.folds));
+    let Settings { trees, threads, .. } = options.settings;
+    let grows = matches!(options.algorithm, Choice::Auto | Choice::One(Algorithm::Forest));
+    for (count, what, possible) in [
+        (options.folds, "folds", 2..=20),
+        (threads, "threads", 1..=MOST_THREADS),
+        (if grows { trees } else { 1 }, "trees", 1..=MOST_TREES),
+    ] {
+        if !possible.contains(&count) {
+            let (least, most) = (possible.start(), possible.end());
+            return wrong(format!("{count} {what}: from {least} to {most} are possible"));
+        }
+    }
+    if options.sensitive.iter().flatten().any(|name| *name == options.target) {
+        let error = TableError::new("is the target; its groups cannot be measured");
+        return Err(error.in_column(&options.target).into());
     }
     if let Some(Costs { false_positive, false_negative }) = options.costs {
         let valid = |cost: f64| cost.is_finite() && cost >= 0.0;
@@ -227,6 +246,7 @@ fn measure(
 ) -> Evaluation {
     let by_name = || prepare::sensitive(&csv.table.names).into_iter().map(|(name, _)| name).collect();
     let mut names: Vec<String> = options.sensitive.clone().unwrap_or_else(by_name);
+    // A target may have a name that looks sensitive.
     names.retain(|name| *name != options.target);
     let columns = names.iter().filter_map(|name| csv.table.column(name));
     let columns = columns.map(|column| column.select(&cleaned.rows)).collect();

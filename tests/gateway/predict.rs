@@ -7,7 +7,7 @@ use aigate_sim::{CloudKind, Fault, Options};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::House;
+use crate::harness::{House, TempFile, eventually};
 
 /// Every form of body at every cloud, each a model of its own; the same file is behind all of them.
 pub(crate) const FORMS: [(&str, &str); 12] = [
@@ -204,6 +204,7 @@ async fn another_version_decides_only_where_the_config_or_the_caller_says_so() {
     let path = format!("/v2/models/credit-risk/versions/{local}/infer");
     let response = house.post(&path, &aigate_local::sample_request().unwrap()).await;
     assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(header(&response, "x-aigate-degraded"), "", "who insists on a version is given no stand-in");
     assert_eq!(body(response).await["model_version"], local);
 }
 
@@ -321,4 +322,136 @@ async fn a_thousand_rows_are_scored_like_each_alone_and_counted() {
         metrics.contains(r#"aigate_rows_total{deployment="local/sample/credit-risk"} 1000"#),
         "{metrics}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_left_out_in_silence_is_refused() {
+    let house = house(&models()).await;
+    let sample = aigate_local::sample_request().unwrap();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut request = sample.clone();
+        change(&mut request);
+        request
+    };
+    let name = sample["inputs"][0]["name"].as_str().unwrap();
+    let output =
+        |parameters: Value| with(&|r| r["outputs"] = json!([{ "name": "score", "parameters": parameters }]));
+    for (request, said) in [
+        (
+            with(&|r| r["outputs"] = json!([{ "name": "score" }, { "name": "score" }])),
+            "`score` is asked for twice",
+        ),
+        (with(&|r| r["inputs"][0]["dataa"] = json!([1])), "inputs[0].dataa: "),
+        (with(&|r| r["inputs"][0]["parameters"] = json!({ "content_type": "str" })), "`content_type`"),
+        (
+            with(&|r| r["inputs"][0]["parameters"] = json!({ "shared_memory_region": "r" })),
+            "`shared_memory_region`",
+        ),
+        (output(json!({ "classification": 3 })), "output `score`: `classification`"),
+        (output(json!({ "calibrated": true })), "`calibrated`"),
+        (with(&|r| r["parameters"] = json!({ "priority": 1 })), "`priority`"),
+    ] {
+        for model in ["credit-local", "credit-sagemaker-csv"] {
+            let response = house.post(&format!("/v2/models/{model}/infer"), &request).await;
+            let status = response.status();
+            let body = body(response).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{model} {body} {said}");
+            assert!(body["error"].as_str().unwrap().contains(said), "{said}: {body}");
+        }
+    }
+    // A tensor is named once, by its name, wherever the fault is.
+    for (request, said) in [
+        (with(&|r| r["inputs"][0]["shape"] = json!([-1])), format!("tensor `{name}`: its shape is [-1]")),
+        (
+            with(&|r| r["inputs"][0]["datatype"] = json!("bytes")),
+            format!("tensor `{name}`: `bytes` is not a datatype"),
+        ),
+    ] {
+        let body = body(house.post("/v2/models/credit-local/infer", &request).await).await;
+        assert!(body["error"].as_str().unwrap().starts_with(&said), "{said}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_heads_are_answered_for_what_they_are() {
+    let house = house(&models()).await;
+    let request = aigate_local::sample_request().unwrap().to_string();
+    let ask = |method: &str, path: &str, kind: &str| {
+        let request = house.client.request(method.parse().unwrap(), house.url(path)).body(request.clone());
+        request.header("content-type", kind).send()
+    };
+    let json = "application/json";
+    let response = ask("GET", "/v2/models/credit-local/infer", json).await.unwrap();
+    assert_eq!((response.status(), header(&response, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "POST"));
+    let response = ask("POST", "/v2/models/credit-local/ready", json).await.unwrap();
+    assert_eq!((response.status(), header(&response, "allow")), (StatusCode::METHOD_NOT_ALLOWED, "GET,HEAD"));
+    let response = ask("POST", "/v2/models/%FF/infer", json).await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(body(response).await["error"].as_str().unwrap().contains("not UTF-8"));
+    let response = ask("POST", "/v2/models/credit-local/infer", "Application/Vnd.Bank+JSON").await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_cancels_the_scoring_upstream() {
+    for (model, kind) in [
+        ("credit-sagemaker-csv", CloudKind::Aws),
+        ("credit-vertex", CloudKind::Google),
+        ("credit-azureml", CloudKind::Azure),
+    ] {
+        let house = House::with_options(&models(), &options()).await;
+        let cloud = house.cloud(kind);
+        cloud.set_fault(Some(Fault::Hang));
+        tokio::select! {
+            response = infer(&house, model) => panic!("{kind:?} answered {}", response.status()),
+            () = eventually("the cloud sees the call", || cloud.stats().in_flight > 0) => {}
+        }
+        eventually("the call is given up", || {
+            let stats = cloud.stats();
+            stats.in_flight == 0 && stats.abandoned_before_head == 1
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_share_of_a_weighted_local_model_is_no_degradation() {
+    let weighted = all("any_version")
+        .replace("failover", "strategy = \"weighted\"\nfailover")
+        .replace(r#"target = "sample/credit-risk" }"#, r#"target = "sample/credit-risk", weight = 1 }"#);
+    let others = weighted.replace("version = \"3\"", "version = \"3\", weight = 0");
+    let house = house(&others).await;
+    let response = infer(&house, "credit-risk").await;
+    assert_eq!(header(&response, "x-aigate-deployment"), "local/sample/credit-risk");
+    assert_eq!(header(&response, "x-aigate-degraded"), "");
+    assert_eq!(body(response).await["parameters"]["aigate_degraded"], Value::Null);
+}
+
+#[test]
+fn check_explains_versions_forms_fallback_and_tensors() {
+    let text = "[providers.aws]\nkind = \"aws\"\nregion = \"eu-central-1\"\naccess_key_id = \"a\"\nsecret_access_key = \"s\"\n\
+                [providers.local]\nkind = \"local\"\n"
+        .to_owned();
+    let deployments = [FORMS[1].1, FORMS[2].1, FORMS[0].1].map(|one| one.replacen("credit-risk", "one", 1));
+    let [csv, json, local] = [&deployments[0], FORMS[2].1, FORMS[0].1];
+    let model = format!("[models.credit]\ntask = \"predict\"\ndeployments = [{csv}, {json}, {local}]\n");
+    let file = TempFile::new("explained.toml", &(text + &model));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_aigate"));
+    let output = command.args(["check", file.0.to_str().unwrap(), "--explain", "credit"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "failover     2 of 3 deployments, in this order",
+        "version      3 decides; another one only for callers who name it in the path",
+        "    age INT64 [-1]\n",
+        "    reason_codes BYTES [-1, 4], on request\n",
+        "provider     aws.sagemaker at",
+        "    version      3\n",
+        "form         CSV without a header: checking_status, duration_months",
+        "answer       CSV: score is the row's item itself",
+        "form         JSON, rows are lists in `instances`: checking_status",
+        "answer       JSON, rows at `/predictions`: score at `/score`",
+        "    version      german-credit-1\n    fallback     stands in for the others",
+    ] {
+        assert!(said.contains(line), "{line} is missing in\n{said}");
+    }
 }

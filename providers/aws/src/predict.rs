@@ -46,9 +46,7 @@ impl Serve<Predict> for Aws {
         let answer =
             self.access.attempt(|clients| invoke(&call, clients.sagemaker, form, encoded.clone())).await?;
         let body = answer.body.map(Blob::into_inner).unwrap_or_default();
-        let outputs = form.decode(&call.request, &body.into(), None)?;
-        let version = call.target.version.as_deref().unwrap_or_default();
-        let mut reply = PredictReply::new(&call.request, version, outputs)?;
+        let mut reply = form.reply(&call, &body.into(), None, Vec::new())?;
         if let Some(variant) = answer.invoked_production_variant {
             reply.parameters.insert(VARIANT.to_owned(), variant.into());
         }

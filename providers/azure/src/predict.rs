@@ -129,8 +129,7 @@ impl OnlineEndpoints {
         let answer = self.send(message.traced(call.trail.traceparent())).await?;
         let headers = answer.headers().clone();
         let body = answer.bytes(MAX_REPLY).await?;
-        let outputs = form.decode(request, &body, json_length(&headers)?)?;
-        let mut reply = PredictReply::new(request, target.version.as_deref().unwrap_or_default(), outputs)?;
+        let mut reply = form.reply(call, &body, json_length(&headers)?, Vec::new())?;
         if let Some(deployment) = headers.get(DEPLOYMENT).and_then(|name| name.to_str().ok()) {
             reply.parameters.insert("azureml_deployment".to_owned(), deployment.into());
         }

@@ -46,11 +46,11 @@ impl Google {
         let answer = self.post(call, message).await.map_err(|error| method.explain_refusal(error))?;
         let headers = answer.headers().clone();
         let body = answer.bytes(MAX_REPLY).await?;
-        let mut outputs = form.decode(request, &body, json_length(&headers)?)?;
-        if method == Method::Explain {
-            outputs.extend(explain::read(&body, form, request)?);
-        }
-        let mut reply = PredictReply::new(request, target.version.as_deref().unwrap_or_default(), outputs)?;
+        let explained = match method {
+            Method::Explain => explain::read(&body, form, request)?,
+            Method::Predict | Method::Raw => Vec::new(),
+        };
+        let mut reply = form.reply(call, &body, json_length(&headers)?, explained)?;
         reply.parameters.extend(method.served_by(&headers, &body));
         Ok(reply)
     }

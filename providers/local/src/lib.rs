@@ -9,6 +9,8 @@ mod models;
 mod predict;
 mod rows;
 mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -77,7 +79,7 @@ impl Provider for Local {
         Some(Known {
             signature: signature::of(&model.predictor),
             version: model.version.to_string(),
-            platform: signature::platform(target),
+            platform: signature::platform(&model.predictor),
         })
     }
 }

@@ -9,8 +9,8 @@ use aigate_contract::{
 use aigate_tabular::{
     artefact::{PredictError, Predictor},
     explain::{Contributions, Direction, reasons},
-    schema::OutcomeKind,
-    table::Table,
+    schema::{Feature, Kind, OutcomeKind, Schema},
+    table::{Column, Table},
 };
 use bytes::Bytes;
 
@@ -26,23 +26,23 @@ const ROWS_AT_ONCE: usize = 64;
 /// The same for rows whose scores are explained.
 const EXPLAINED_AT_ONCE: usize = 1;
 
+/// The parameter of an answer that names inputs with values that the model has never seen.
+const UNSEEN: &str = "aigate_unseen_levels";
+
 impl Serve<Predict> for Local {
     async fn serve(&self, call: Call<Predict>) -> Result<PredictReply> {
         let target = &call.target.model;
         let model = self.models.get(target).map_err(|why| Error::new(ErrorKind::Missing, why))?;
         let adverse = adverse(&call)?;
-        let rows = table(model.predictor.schema(), &call.request)?;
+        refuse_parameters(&call)?;
         let bound = if explains(&call.request) { EXPLAINED_AT_ONCE } else { ROWS_AT_ONCE };
-        if rows.rows <= bound {
-            return answer(&model, &call.request, &rows, adverse);
+        if call.request.rows() <= bound {
+            return answer(&model, &call.request, adverse);
         }
         let request = Arc::clone(&call.request);
-        tokio::task::spawn_blocking(move || answer(&model, &request, &rows, adverse)).await.map_err(
-            |error| {
-                Error::new(ErrorKind::Internal, "the scoring of a large request ended early")
-                    .with_source(error)
-            },
-        )?
+        tokio::task::spawn_blocking(move || answer(&model, &request, adverse)).await.map_err(|error| {
+            Error::new(ErrorKind::Internal, "the scoring of a large request ended early").with_source(error)
+        })?
     }
 }
 
@@ -64,12 +64,26 @@ fn adverse(call: &Call<Predict>) -> Result<Direction> {
     Ok(direction)
 }
 
+/// What is said of single tensors has no place here.
+fn refuse_parameters(call: &Call<Predict>) -> Result<()> {
+    let inputs = call.request.inputs.iter().map(|tensor| (&tensor.name, &tensor.parameters));
+    let outputs = call.request.outputs.iter().map(|wanted| (&wanted.name, &wanted.parameters));
+    for (tensor, parameters) in inputs.chain(outputs) {
+        for name in parameters.keys() {
+            let why = format!("a parameter of `{tensor}`, which a model on this machine has no use for");
+            call.unsupported(name, &why)?;
+        }
+    }
+    Ok(())
+}
+
 fn explains(request: &PredictRequest) -> bool {
     [CONTRIBUTIONS, BASE, RAW_SCORE, REASONS].iter().any(|name| request.asks_for(name))
 }
 
-fn answer(model: &Model, request: &PredictRequest, rows: &Table, adverse: Direction) -> Result<PredictReply> {
+fn answer(model: &Model, request: &PredictRequest, adverse: Direction) -> Result<PredictReply> {
     let Model { predictor, version } = model;
+    let rows = &table(predictor.schema(), request)?;
     let scores = predictor.score(rows).map_err(from_model)?;
     let mut outputs = Vec::with_capacity(1);
     if request.asks_for(LABEL) {
@@ -79,7 +93,28 @@ fn answer(model: &Model, request: &PredictRequest, rows: &Table, adverse: Direct
         explain(predictor, rows, request, adverse, &mut outputs)?;
     }
     outputs.insert(0, column(SCORE, Data::Fp64(scores))?);
-    PredictReply::new(request, &**version, outputs)
+    let mut reply = PredictReply::new(request, &**version, outputs)?;
+    let unseen = unseen(predictor.schema(), rows);
+    if !unseen.is_empty() {
+        reply.parameters.insert(UNSEEN.to_owned(), unseen.join(",").into());
+    }
+    Ok(reply)
+}
+
+/// The features with a word that the model has never seen: it scores such a row as if nothing were known of them.
+fn unseen<'a>(schema: &'a Schema, rows: &Table) -> Vec<&'a str> {
+    let strange = |levels: &[String], word: &str| {
+        // An ONNX model does not tell its levels.
+        !levels.is_empty() && levels.binary_search_by(|level| level.as_str().cmp(word)).is_err()
+    };
+    let features = schema.features.iter().zip(&rows.columns);
+    let has_one = |(feature, column): &(&Feature, &Column)| match (&feature.kind, column) {
+        (Kind::Category { levels }, Column::Words(words)) => {
+            words.iter().flatten().any(|word| strange(levels, word))
+        }
+        _ => false,
+    };
+    features.filter(has_one).map(|(feature, _)| feature.name.as_str()).collect()
 }
 
 /// Each row's class at the model's threshold.

@@ -49,7 +49,7 @@ pub(crate) fn input(feature: &Feature) -> Input {
     Input { nullable: feature.nullable, ..Input::scalar(&feature.name, datatype) }
 }
 
-/// What runs a target, in the protocol's sense.
-pub(crate) fn platform(target: &str) -> &'static str {
-    if target.ends_with(".onnx") { "onnx_aigate" } else { "aigate_tabular" }
+/// What kind of model it is, in the protocol's sense: `<project>_<format>`.
+pub(crate) fn platform(model: &Predictor) -> &'static str {
+    if model.artefact().is_some() { "aigate_tabular" } else { "onnx_onnxv1" }
 }

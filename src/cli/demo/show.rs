@@ -106,13 +106,14 @@ Try it while the tour runs:
         format!(
             "\n{title}\n  {} calls: {} answered, {} of them by another cloud than the first; {} refused while every cloud was \
              gone; {} surprises\n  \
-             {} credit decisions, every one answered; {} of them by the model on this machine\n",
+             {} credit decisions: {} answered, {} of them by the model on this machine\n",
             tally.calls,
             tally.answered,
             tally.failed_over,
             tally.refused_as_told,
             tally.surprises,
             tally.decisions,
+            tally.decided,
             tally.degraded
         )
     }

@@ -22,6 +22,7 @@ pub(super) struct Tally {
     pub(super) failed_over: usize,
     pub(super) refused_as_told: usize,
     pub(super) decisions: usize,
+    pub(super) decided: usize,
     /// Decisions by the model on this machine.
     pub(super) degraded: usize,
     /// Calls that did not go as the demo promises.
@@ -107,6 +108,7 @@ pub(super) async fn tour(stage: &Stage, show: &Show) -> Result<Tally, String> {
             let decision = decide(&client, &stage.url(), &applicant).await;
             tally.decisions += 1;
             tally.degraded += usize::from(decision.degraded);
+            tally.decided += usize::from(decision.score.is_ok());
             // The same applicant, the same model: who scores makes no difference.
             let same = |score: f64| (score - *first_score.get_or_insert(score)).abs() < 1e-9;
             tally.surprises += usize::from(!decision.score.clone().is_ok_and(same));

@@ -2,21 +2,25 @@
 
 mod systems;
 
-use std::path::PathBuf;
+use std::{
+    iter,
+    path::{Path, PathBuf},
+};
 
 use aigate_tabular::{
     algorithm::Work,
     evaluate::{EvalOptions, Evaluation, Scored, evaluate as measure},
+    metrics::cheapest,
     prepare,
     report::{self, Subject},
     schema::{Outcome, OutcomeKind, Schema},
-    table::{Csv, Table, read_csv},
+    table::{Column, Csv, Table, TableError, locate, read_csv},
 };
 use clap::Args;
 use serde_json::{Value, json};
 
 use self::systems::System;
-use super::{bar::Bar, options::Decision, subject, write};
+use super::{bar::Bar, options::Decision, outputs, subject};
 use crate::cli::{out::print, runtime};
 
 #[derive(Debug, Args)]
@@ -37,7 +41,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, short, env = "AIGATE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// The output that is the score.
-    #[arg(long, default_value = "score")]
+    #[arg(long, default_value = "score", requires = "model")]
     output: String,
     /// The column with the outcome. Default: what the model file was trained to predict.
     #[arg(long, value_name = "COLUMN")]
@@ -49,7 +53,8 @@ pub(in crate::cli) struct Arguments {
     /// measure what the rows left out are given.
     #[arg(long, value_name = "K", conflicts_with = "model")]
     folds: Option<usize>,
-    /// A score at or above it is a positive decision. Default: as the model file says, else 0.5.
+    /// A score at or above it is a positive decision. Default: what the costs choose on these rows, else as the model file
+    /// says, else 0.5.
     #[arg(long)]
     threshold: Option<f64>,
     #[command(flatten)]
@@ -70,6 +75,13 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) fn evaluate(arguments: &Arguments) -> Result<(), String> {
     let csv = read_csv(&arguments.data).map_err(|error| error.to_string())?;
+    if arguments.threshold.is_some_and(|threshold| !threshold.is_finite()) {
+        return Err("--threshold is a number".to_owned());
+    }
+    let inputs: Vec<&Path> =
+        iter::once(&arguments.data).chain(&arguments.artefact).map(|path| &**path).collect();
+    let report: Vec<&Path> = arguments.report.iter().map(|path| &**path).collect();
+    outputs::prepare(&report, &inputs)?;
     let bar = Bar::new();
     let measured = runtime()?.block_on(async {
         let systems = systems::find(arguments)?;
@@ -84,12 +96,13 @@ pub(super) fn evaluate(arguments: &Arguments) -> Result<(), String> {
     });
     bar.clear();
     let (systems, schema, measured) = measured?;
-    if arguments.json {
-        return print(&format!("{:#}\n", as_json(&systems, &measured)));
-    }
+    let json = arguments.json.then(|| format!("{:#}\n", as_json(&systems, &measured)));
     let subject = subject(arguments, &schema, &csv, &systems, measured);
     if let Some(path) = &arguments.report {
-        write(path, &report::html(&subject))?;
+        outputs::write(path, &report::html(&subject))?;
+    }
+    if let Some(json) = json {
+        return print(&json);
     }
     print(&report::text(&subject))?;
     match &arguments.report {
@@ -104,6 +117,14 @@ fn schema(arguments: &Arguments, systems: &[System], csv: &Csv) -> Result<Schema
     let column = arguments.target.clone().or_else(|| known.map(|schema| schema.outcome.column.clone()));
     let column =
         column.ok_or("no deployment here knows the column with the outcome: name it with --target")?;
+    if let (Some(OutcomeKind::Classes { negative, positive }), Some(asked)) =
+        (known.map(|schema| &schema.outcome.kind), &arguments.positive)
+        && negative == asked
+    {
+        return Err(format!(
+            "the model's scores are the probability of `{positive}`, not of `{asked}` (--positive)"
+        ));
+    }
     if let Some(known) = known.filter(|_| arguments.positive.is_none()) {
         let outcome = Outcome { column, ..known.outcome.clone() };
         return Ok(Schema { features: Vec::new(), outcome });
@@ -128,19 +149,30 @@ fn judge(
             schema.outcome.column
         )
     })?;
-    let outcome = prepare::outcome(schema, column).map_err(|error| error.to_string())?;
+    let outcome = outcome(schema, column).map_err(|error| locate(error, &arguments.data).to_string())?;
     let classes = matches!(schema.outcome.kind, OutcomeKind::Classes { .. });
-    let groups = groups(&csv.table, &arguments.decision.sensitive)?;
+    let groups = groups(&csv.table, &schema.outcome.column, &arguments.decision.sensitive)?;
     let scored = Scored {
         outcome: &outcome,
         scores,
         work: if classes { Work::Classes } else { Work::Numbers },
         groups: &groups,
     };
+    let costs = arguments.decision.costs()?;
+    if !classes && (costs.is_some() || arguments.threshold.is_some()) {
+        return Err("a threshold and costs are about classes, but the outcome is a number".to_owned());
+    }
+    let cheapest = || {
+        let known =
+            outcome.iter().zip(scores).filter(|(outcome, score)| outcome.is_finite() && score.is_finite());
+        let (outcome, scores): (Vec<f64>, Vec<f64>) =
+            known.map(|(outcome, score)| (*outcome, *score)).unzip();
+        Some(cheapest(&outcome, &scores, costs?)?.threshold)
+    };
     let options = EvalOptions {
-        threshold: arguments.threshold.or_else(|| system.threshold()).unwrap_or(0.5),
+        threshold: arguments.threshold.or_else(cheapest).or_else(|| system.threshold()).unwrap_or(0.5),
         positive: arguments.decision.positive(),
-        costs: arguments.decision.costs(),
+        costs,
         resamples: arguments.resamples,
         seed: arguments.seed,
         ..EvalOptions::default()
@@ -148,7 +180,26 @@ fn judge(
     Ok(measure(&scored, &options))
 }
 
-fn groups(table: &Table, names: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
+/// The outcomes; NaN where there is none, and an error if there is none anywhere.
+fn outcome(schema: &Schema, column: &Column) -> Result<Vec<f64>, TableError> {
+    let known: Vec<usize> = (0..column.len()).filter(|row| !column.is_missing(*row)).collect();
+    if known.is_empty() {
+        return prepare::outcome(schema, column);
+    }
+    let values = prepare::outcome(schema, &column.select(&known)).map_err(|error| error.selected(&known))?;
+    let mut outcome = vec![f64::NAN; column.len()];
+    for (row, value) in known.into_iter().zip(values) {
+        if let Some(place) = outcome.get_mut(row) {
+            *place = value;
+        }
+    }
+    Ok(outcome)
+}
+
+fn groups(table: &Table, target: &str, names: &[String]) -> Result<Vec<(String, Vec<String>)>, String> {
+    if names.iter().any(|name| name == target) {
+        return Err(format!("`{target}` is the outcome; its groups cannot be measured (--sensitive)"));
+    }
     match names.iter().find(|name| table.column(name).is_none()) {
         Some(absent) => Err(format!("the data has no column `{absent}` (--sensitive)")),
         None => Ok(prepare::groups(table, names)),
@@ -174,6 +225,14 @@ fn subject(
         evaluation,
         importance: system.importance(),
     };
+    let on_these_rows = arguments.threshold.is_none() && arguments.decision.chooses();
+    let chosen = on_these_rows.then(|| {
+        "the costs chose the threshold on these very rows: on others decisions may cost more.".to_owned()
+    });
+    let thresholds = measured.iter().filter_map(|one| Some(one.classes()?.threshold));
+    let differ = thresholds.clone().zip(thresholds.skip(1)).any(|(one, next)| one != next).then(|| {
+        "the thresholds differ: accuracy, precision, recall, F1 and groups do not compare; --threshold sets one for all.".to_owned()
+    });
     Subject {
         title,
         outcome: subject::outcome(&schema.outcome),
@@ -184,6 +243,9 @@ fn subject(
             subject::fact("measured by", concat!("aigate ", env!("CARGO_PKG_VERSION"))),
         ],
         systems: systems.iter().zip(measured).map(system).collect(),
-        notes: systems.iter().filter_map(|system| system.caution(arguments.folds)).collect(),
+        notes: (systems.iter().filter_map(|system| system.caution(arguments.folds)))
+            .chain(chosen)
+            .chain(differ)
+            .collect(),
     }
 }

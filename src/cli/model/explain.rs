@@ -1,16 +1,19 @@
 //! `aigate model explain [--model FILE] [--data FILE.csv --row N]`
 
-use std::{fmt::Write, path::PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use aigate_tabular::{
-    artefact::{Artefact, Predictor},
+    artefact::{Artefact, PredictError, Predictor},
     explain::{Contributions, Direction, Reason, reasons},
     table::{Table, read_csv},
 };
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::load;
+use super::{load, unscored};
 use crate::cli::out::print;
 
 #[derive(Debug, Args)]
@@ -55,7 +58,7 @@ pub(super) fn explain(arguments: &Arguments) -> Result<(), String> {
     let table = read_csv(data).map_err(|error| error.to_string())?.table;
     let rows = chosen(arguments, table.rows)?;
     let predictor = Predictor::new(artefact);
-    let explained = each(&predictor, &table, &rows, arguments)?;
+    let explained = each(&predictor, data, &table, &rows, arguments)?;
     print(&if arguments.json {
         as_json(&predictor, &explained)
     } else {
@@ -77,6 +80,7 @@ fn chosen(arguments: &Arguments, rows: usize) -> Result<Vec<usize>, String> {
 
 fn each(
     predictor: &Predictor,
+    data: &Path,
     table: &Table,
     rows: &[usize],
     arguments: &Arguments,
@@ -86,8 +90,12 @@ fn each(
         Adverse::Low => Direction::Low,
     };
     let part = table.select(rows);
-    let scores = predictor.score(&part).map_err(|error| error.to_string())?;
-    let contributions = predictor.explain(&part).map_err(|error| error.to_string())?;
+    let failed = |error| match error {
+        PredictError::Table(error) => unscored(data, PredictError::Table(error.selected(rows))),
+        other => other.to_string(),
+    };
+    let scores = predictor.score(&part).map_err(failed)?;
+    let contributions = predictor.explain(&part).map_err(failed)?;
     let explained = rows.iter().zip(scores).zip(contributions).enumerate();
     let one = explained.map(|(place, ((row, score), contributions))| Explained {
         row: row + 1,

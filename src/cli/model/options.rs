@@ -29,9 +29,28 @@ enum Meaning {
 }
 
 impl Decision {
-    pub(super) fn costs(&self) -> Option<Costs> {
-        let (false_positive, false_negative) = (self.cost_false_positive?, self.cost_false_negative?);
-        Some(Costs { false_positive, false_negative })
+    /// Whether costs choose the threshold.
+    pub(super) fn chooses(&self) -> bool {
+        self.cost_false_positive.is_some() && self.cost_false_negative.is_some()
+    }
+
+    /// What wrong decisions cost, if both costs are given.
+    ///
+    /// # Errors
+    /// A cost that is negative or no number, or no cost at all.
+    pub(super) fn costs(&self) -> Result<Option<Costs>, String> {
+        let (Some(false_positive), Some(false_negative)) =
+            (self.cost_false_positive, self.cost_false_negative)
+        else {
+            return Ok(None);
+        };
+        let valid = |cost: f64| cost.is_finite() && cost >= 0.0;
+        if !valid(false_positive) || !valid(false_negative) || false_positive + false_negative == 0.0 {
+            return Err(format!(
+                "costs of {false_positive} and {false_negative}: they must be numbers of zero or more, and not both zero"
+            ));
+        }
+        Ok(Some(Costs { false_positive, false_negative }))
     }
 
     pub(super) fn positive(&self) -> Positive {

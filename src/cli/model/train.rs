@@ -1,6 +1,10 @@
 //! `aigate model train --data FILE.csv --target COLUMN`
 
-use std::{fmt::Write, path::PathBuf};
+use std::{
+    fmt::Write,
+    iter,
+    path::{Path, PathBuf},
+};
 
 use aigate_tabular::{
     algorithm::{Algorithm, Settings, Work},
@@ -8,11 +12,11 @@ use aigate_tabular::{
     prepare::{Action, CleanOptions},
     report,
     table::read_csv,
-    train::{Choice, TrainOptions},
+    train::{Choice, TrainOptions, figure},
 };
 use clap::{Args, ValueEnum};
 
-use super::{bar::Bar, options::Decision, subject, write};
+use super::{bar::Bar, options::Decision, outputs, subject};
 use crate::cli::out::print;
 
 #[derive(Debug, Args)]
@@ -107,22 +111,22 @@ enum Algorithms {
 
 pub(super) fn train(arguments: &Arguments) -> Result<(), String> {
     let csv = read_csv(&arguments.data).map_err(|error| error.to_string())?;
+    let written: Vec<&Path> =
+        iter::once(&arguments.out).chain(&arguments.report).map(|path| &**path).collect();
+    outputs::prepare(&written, &[&arguments.data])?;
+    let options = options(arguments)?;
     let bar = Bar::new();
-    let trained = aigate_tabular::train::train(&csv, &options(arguments), &bar);
+    let trained = aigate_tabular::train::train(&csv, &options, &bar);
     bar.clear();
     let artefact = trained.map_err(|error| error.to_string())?;
-    if let Some(folder) = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
-    }
     artefact.save(&arguments.out).map_err(|error| error.to_string())?;
     if let Some(path) = &arguments.report {
-        write(path, &report::html(&subject::trained(&artefact)))?;
+        outputs::write(path, &report::html(&subject::trained(&artefact)))?;
     }
     print(&summary(&artefact, arguments))
 }
 
-fn options(arguments: &Arguments) -> TrainOptions {
+fn options(arguments: &Arguments) -> Result<TrainOptions, String> {
     let stem = arguments.out.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name = arguments.name.clone().or(stem).unwrap_or_else(|| "model".to_owned());
     let mut settings = Settings { seed: arguments.seed, trees: arguments.trees, ..Settings::default() };
@@ -137,7 +141,7 @@ fn options(arguments: &Arguments) -> TrainOptions {
         note: arguments.source_note.clone(),
     };
     let sensitive = &arguments.decision.sensitive;
-    TrainOptions {
+    Ok(TrainOptions {
         clean: CleanOptions {
             positive: arguments.positive.clone(),
             work: arguments.task.map(|task| match task {
@@ -152,14 +156,14 @@ fn options(arguments: &Arguments) -> TrainOptions {
         settings,
         folds: arguments.folds,
         balance: arguments.balance,
-        costs: arguments.decision.costs(),
+        costs: arguments.decision.costs()?,
         sensitive: (!sensitive.is_empty()).then(|| sensitive.clone()),
         decision: arguments.decision.positive(),
         version: arguments.version.clone(),
         command: command(),
         source: (source != Source::default()).then_some(source),
         ..TrainOptions::new(&arguments.target, name)
-    }
+    })
 }
 
 /// The command line as it was given, without the folders of this machine.
@@ -202,10 +206,13 @@ fn write_summary(out: &mut String, artefact: &Artefact, arguments: &Arguments) -
         match (candidate.mean, candidate.spread) {
             (Some(mean), Some(spread)) => writeln!(
                 out,
-                "  {name:<24} {} {mean:.4} ± {spread:.4}   {:.1} s  {note}",
-                candidate.metric, candidate.seconds
+                "  {name:<24} {} {} ± {}   {:.1} s  {note}",
+                candidate.metric,
+                figure(mean),
+                figure(spread),
+                candidate.seconds
             )?,
-            _ => writeln!(out, "  {name:<24} not tried: {note}")?,
+            _ => writeln!(out, "  {name:<24} {note}")?,
         }
     }
     writeln!(out, "{}\n\n{}", artefact.choice, report::text(&subject::trained(artefact)))?;

@@ -10,7 +10,7 @@ use axum::{
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Asked, Verb, routes, unknown_version};
+use super::{Asked, Verb, routes, unknown_version, utf8};
 use crate::{
     gateway::Gateway,
     http::{
@@ -83,7 +83,7 @@ pub(in crate::http) async fn inspect(
     request: Request,
 ) -> Response {
     run_on(Surface::Inference, &gateway, request.headers(), |_| async {
-        let rest = path.map(|Path(rest)| rest).unwrap_or_default();
+        let rest = utf8(path)?;
         let asked = Asked::read(&rest);
         let routes = routes(&gateway, asked.model)?;
         if let Some(version) = asked.version
@@ -100,7 +100,7 @@ pub(in crate::http) async fn inspect(
             }
             Verb::Infer => {
                 let message = format!("/v2/models/{rest} takes POST, not GET");
-                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message))
+                Err(Refusal::method_not_allowed("POST", message))
             }
         }
     })

@@ -58,7 +58,7 @@ pub fn reasons(
     let reason = |(index, (feature, contribution)): (usize, (&str, f64))| {
         let value = table.column(feature).and_then(|column| column.text(row));
         let shown = value.as_ref().map_or("is missing".to_owned(), |value| format!("is {value}"));
-        let words = format!("{feature} {shown}, which {verb} the score by {:.3}", contribution.abs());
+        let words = format!("{feature} {shown}, which {verb} the raw score by {:.3}", contribution.abs());
         Reason { rank: index + 1, feature: feature.to_owned(), value, contribution, words }
     };
     ranked.map(reason).collect()

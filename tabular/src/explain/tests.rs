@@ -247,12 +247,15 @@ fn reasons_are_the_features_that_moved_the_score_in_the_adverse_direction() {
     let words: Vec<&str> = found.iter().map(|reason| reason.words.as_str()).collect();
     assert_eq!(
         words,
-        ["amount is missing, which raised the score by 0.750", "age is 44, which raised the score by 0.500"]
+        [
+            "amount is missing, which raised the raw score by 0.750",
+            "age is 44, which raised the raw score by 0.500"
+        ]
     );
     assert_eq!((found[1].rank, found[1].value.as_deref()), (2, Some("44")));
     let found = reasons(&schema(), &table, 0, &contributions, Direction::Low, 5);
     assert_eq!(found.len(), 1);
-    assert_eq!(found[0].words, "job is clerk, which lowered the score by 0.250");
+    assert_eq!(found[0].words, "job is clerk, which lowered the raw score by 0.250");
     assert_eq!(reasons(&schema(), &table, 0, &contributions, Direction::High, 1).len(), 1);
 }
 

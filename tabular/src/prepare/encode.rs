@@ -120,7 +120,7 @@ fn number_at(column: &Column, row: usize) -> Result<f64, TableError> {
     };
     if number.abs() > LARGEST {
         return Err(TableError::new(format!(
-            "{number} is beyond {LARGEST:e}, the largest number that is read"
+            "{number:e} is beyond {LARGEST:e}, the largest number that is read"
         )));
     }
     Ok(number)

@@ -170,6 +170,15 @@ fn the_terminal_table_lines_systems_up() {
 }
 
 #[test]
+fn the_terminal_table_says_what_brackets_are_and_what_decisions_cost() {
+    let text = text(&subject(vec![system("one", classes(0.1, 4))]));
+    assert!(text.contains("in brackets 95 % intervals"), "{text}");
+    let cost = text.lines().find(|line| line.starts_with("cost of a case")).unwrap();
+    assert!(cost.contains("; least ") && cost.contains(" at "), "{cost}");
+    assert!(text.contains("costs: 1 a false positive, 5 a false negative"), "{text}");
+}
+
+#[test]
 fn numbers_have_a_report_too() {
     let subject = subject(vec![system("a", numbers())]);
     let page = html(&subject);

@@ -83,11 +83,30 @@ fn figures(subject: &Subject) -> String {
             }),
         );
     }
+    let costs = systems().find_map(|system| Some(system.evaluation.classes()?.costs?.costs));
+    if costs.is_some() {
+        grid.row("cost of a case", classes(cost));
+    }
     let mut out = grid.left();
-    if systems().count() > 1 {
-        out.push_str("* best of the line; in brackets 95 % intervals\n");
+    if let Some(costs) = costs {
+        let (positive, negative) = (costs.false_positive, costs.false_negative);
+        out.push_str(&format!("costs: {positive} a false positive, {negative} a false negative\n"));
+    }
+    match (systems().count() > 1, systems().any(|system| system.evaluation.resamples > 0)) {
+        (true, true) => out.push_str("* best of the line; in brackets 95 % intervals\n"),
+        (true, false) => out.push_str("* best of the line\n"),
+        (false, true) => out.push_str("in brackets 95 % intervals\n"),
+        (false, false) => {}
     }
     out
+}
+
+/// The mean cost of a case at the threshold, and the least that another threshold would make it.
+fn cost(classes: &Classes) -> String {
+    classes.costs.map_or(words::ABSENT.to_owned(), |choice| {
+        let (here, least) = (words::number(choice.at_threshold), words::number(choice.cheapest.value));
+        format!("{here}; least {least} at {}", words::share(choice.cheapest.threshold))
+    })
 }
 
 fn groups(subject: &Subject, system: &System, grouping: &Grouping) -> String {

@@ -46,6 +46,23 @@ impl TableError {
         self
     }
 
+    /// About rows that were selected by these numbers, from 0: told of the row that was selected.
+    #[must_use]
+    pub fn selected(self, rows: &[usize]) -> Self {
+        match self.row().and_then(|at| rows.get(at)) {
+            Some(row) => self.at_row(*row),
+            None => self,
+        }
+    }
+
+    /// The row of the table, from 0, if it is about one.
+    pub(super) fn row(&self) -> Option<usize> {
+        match self.place {
+            Some(Place::Row(row)) => row.checked_sub(1),
+            Some(Place::Line(_)) | None => None,
+        }
+    }
+
     /// In this column.
     #[must_use]
     pub fn in_column(mut self, column: &str) -> Self {

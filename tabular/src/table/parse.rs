@@ -50,6 +50,15 @@ pub(super) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, TableError>
     Ok(Parsed { table, notes })
 }
 
+/// The line of a file that a row of its table starts in; none if there is no such row.
+pub(super) fn line_of(bytes: &[u8], row: usize) -> Option<u64> {
+    let (text, _) = text(bytes).ok()?;
+    let (delimiter, _) = delimiter::detect(text);
+    let source = Source { bytes: text, delimiter };
+    let record = source.reader().into_byte_records().flatten().nth(row.checked_add(1)?)?;
+    Some(source.line(&record))
+}
+
 /// The text after a UTF-8 byte order mark, and whether there was one; other encodings' marks are named.
 fn text(bytes: &[u8]) -> Result<(&[u8], bool), TableError> {
     let utf16 = || TableError::new("is UTF-16 text; save it as UTF-8").at_line(1);

@@ -238,3 +238,24 @@ fn rows_and_columns_are_selected_by_number_and_name() {
     assert!(picked.columns[0].is_missing(2) && picked.rows == 3);
     assert_eq!(table.without("a").names, ["b"]);
 }
+
+#[test]
+fn a_row_is_found_again_in_its_line_of_the_file() {
+    let path = std::env::temp_dir().join(format!("aigate-line-{}.csv", std::process::id()));
+    std::fs::write(&path, "\u{feff}a;b\n1;\"x\ny\"\n\n2;z\n").unwrap();
+    let told = |row| locate(TableError::new("is wrong").in_column("b").at_row(row), &path).to_string();
+    let file = path.file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!(told(0), format!("{file}: line 2, column `b`: is wrong"));
+    assert_eq!(told(1), format!("{file}: line 5, column `b`: is wrong"));
+    // A row that is not there keeps its number, and one without a place gets none.
+    assert_eq!(told(2), format!("{file}: row 3, column `b`: is wrong"));
+    assert_eq!(locate(TableError::new("is wrong"), &path).to_string(), format!("{file}: is wrong"));
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn an_error_about_selected_rows_names_the_row_they_came_from() {
+    let error = TableError::new("is wrong").at_row(1);
+    assert_eq!(error.clone().selected(&[4, 6]).to_string(), "row 7: is wrong");
+    assert_eq!(error.selected(&[4]).to_string(), "row 2: is wrong");
+}

@@ -102,15 +102,15 @@ fn candidate(tried: &Result<Trial, Failed>, work: Work) -> Candidate {
 /// Why the trial at `taken` of the sorted ones was taken.
 fn words(trials: &[Trial], taken: usize, work: Work, choice: Choice) -> String {
     let metric = if work == Work::Classes { "area under the ROC curve" } else { "root mean squared error" };
-    let figure = |trial: &Trial| format!("{} ± {}", number(trial.mean()), number(trial.spread()));
-    let said = |trial: &Trial| format!("{} ({})", trial.algorithm.name(work), figure(trial));
+    let both = |trial: &Trial| format!("{} ± {}", figure(trial.mean()), figure(trial.spread()));
+    let said = |trial: &Trial| format!("{} ({})", trial.algorithm.name(work), both(trial));
     let (Some(best), Some(winner)) = (trials.first(), trials.get(taken)) else { return String::new() };
     let folds = winner.figures.len();
     if let Choice::One(_) = choice {
         return format!(
             "{} was asked for; {metric} on {folds} folds: {}",
             winner.algorithm.name(work),
-            figure(winner)
+            both(winner)
         );
     }
     let rank = if work == Work::Classes { "highest" } else { "lowest" };
@@ -126,7 +126,8 @@ fn words(trials: &[Trial], taken: usize, work: Work, choice: Choice) -> String {
     )
 }
 
-/// A figure with four places, or in scientific notation if they would hide it.
-fn number(value: f64) -> String {
+/// A figure for people: with four places, or in scientific notation if they would hide it.
+#[must_use]
+pub fn figure(value: f64) -> String {
     if value == 0.0 || (1e-3..1e7).contains(&value) { format!("{value:.4}") } else { format!("{value:.4e}") }
 }

@@ -132,6 +132,15 @@ fn options_out_of_range_are_refused() {
     assert!(
         refused(|o| (o.settings.trees, o.algorithm) = (0, Choice::One(Algorithm::Forest))).contains("trees")
     );
+    // Not tried and failed, with the other algorithms' figures as if nothing were wrong.
+    assert_eq!(refused(|o| o.settings.trees = 0), "0 trees: from 1 to 10000 are possible");
+    assert_eq!(refused(|o| o.settings.trees = 1_000_000), "1000000 trees: from 1 to 10000 are possible");
+    assert_eq!(refused(|o| o.settings.threads = 0), "0 threads: from 1 to 1024 are possible");
+    assert_eq!(refused(|o| o.settings.threads = 1_000_000), "1000000 threads: from 1 to 1024 are possible");
+    assert_eq!(
+        refused(|o| o.sensitive = Some(vec![o.target.clone()])),
+        "column `y`: is the target; its groups cannot be measured"
+    );
     let numbers = TrainOptions { balance: true, ..options() };
     let message = train(&csv(false), &numbers, &Unwatched).unwrap_err().to_string();
     assert!(message.contains("the target is a number"), "{message}");

@@ -88,6 +88,11 @@ impl Datatype {
         }
     }
 
+    /// Whether elements are whole numbers.
+    pub const fn is_whole(self) -> bool {
+        !self.is_float() && !matches!(self, Self::Bool | Self::Bytes)
+    }
+
     /// Whether elements have a fraction.
     pub const fn is_float(self) -> bool {
         matches!(self, Self::Fp16 | Self::Bf16 | Self::Fp32 | Self::Fp64)

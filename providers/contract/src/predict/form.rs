@@ -52,7 +52,8 @@ pub struct FormConfig {
     pub answer_rows: Option<String>,
     /// For each output: the JSON pointer to it within a row's item, `""` for the item itself, `/1` for the second column of a
     /// CSV answer (of an output with several values a row: the first of its columns); with the form `oip` the name of the
-    /// deployment's tensor. Default: an output that is alone is the item itself; for `oip` the outputs' own names. An output
+    /// deployment's tensor. In JSON with a list for each output, `*` is the
+    /// row: `/scores/*/1`. Default: an output that is alone is the item itself; for `oip` the outputs' own names. An output
     /// that is given on request only is given where it stands here.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,

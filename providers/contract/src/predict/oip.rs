@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
@@ -26,6 +28,10 @@ const MAX_RANK: usize = 16;
 const BINARY_SIZE: &str = "binary_data_size";
 const BINARY: &str = "binary_data";
 const BINARY_OUTPUT: &str = "binary_data_output";
+/// Parameters of Triton's extensions that change where a tensor is or what it means. To score without regard to them would
+/// answer another question.
+const OF_OTHER_EXTENSIONS: [&str; 4] =
+    ["classification", "shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"];
 
 /// A field that is not known is a slip of the caller's, not a thing to leave out in silence.
 #[derive(Deserialize)]
@@ -41,9 +47,22 @@ struct RequestIn<'a> {
     #[serde(default)]
     parameters: Option<Map<String, Value>>,
     #[serde(borrow)]
-    inputs: Vec<TensorIn<'a>>,
+    inputs: Vec<InputIn<'a>>,
     #[serde(default)]
     outputs: Option<Vec<WantedIn>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputIn<'a> {
+    name: String,
+    shape: Vec<i64>,
+    #[serde(borrow)]
+    datatype: Cow<'a, str>,
+    #[serde(default)]
+    parameters: Option<Map<String, Value>>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -52,11 +71,13 @@ struct ReplyIn<'a> {
     outputs: Vec<TensorIn<'a>>,
 }
 
+/// A tensor of an answer, which may say more than we know of.
 #[derive(Deserialize)]
 struct TensorIn<'a> {
     name: String,
-    shape: Vec<usize>,
-    datatype: Datatype,
+    shape: Vec<i64>,
+    #[serde(borrow)]
+    datatype: Cow<'a, str>,
     #[serde(default)]
     parameters: Option<Map<String, Value>>,
     #[serde(borrow, default)]
@@ -123,7 +144,7 @@ impl PredictRequest {
         json_length: Option<usize>,
     ) -> Result<Self, BodyError> {
         let (text, binary) = split(body, json_length)?;
-        let wire: RequestIn<'_> = serde_json::from_str(text).map_err(not_the_protocol)?;
+        let wire: RequestIn<'_> = message(text)?;
         let mut parameters = wire.parameters.unwrap_or_default();
         let binary_output = take_bool(&mut parameters, BINARY_OUTPUT)?.unwrap_or(false);
         let outputs = wire.outputs.unwrap_or_default();
@@ -135,7 +156,7 @@ impl PredictRequest {
             version: version.map(str::to_owned),
             id: wire.id,
             parameters,
-            inputs: tensors(wire.inputs, binary)?,
+            inputs: tensors(wire.inputs.into_iter().map(input).collect::<Result<_, _>>()?, binary)?,
             outputs: outputs.into_iter().map(wanted).collect::<Result<_, _>>()?,
             binary_output,
         })
@@ -181,8 +202,19 @@ impl PredictReply {
     /// Says what is wrong and names the tensor.
     pub fn read(body: &Bytes, json_length: Option<usize>) -> Result<Vec<Tensor>, BodyError> {
         let (text, binary) = split(body, json_length)?;
-        let wire: ReplyIn<'_> = serde_json::from_str(text).map_err(not_the_protocol)?;
+        let wire: ReplyIn<'_> = message(text)?;
         tensors(wire.outputs, binary)
+    }
+
+    /// The version that such an answer names, if it does.
+    pub(super) fn read_version(body: &Bytes, json_length: Option<usize>) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Version {
+            model_version: Option<String>,
+        }
+        let (text, _) = split(body, json_length).ok()?;
+        let told: Version = serde_json::from_str(text).ok()?;
+        told.model_version.filter(|version| !version.is_empty())
     }
 
     /// Writes the answer to `request`, outputs in the form that it asked for.
@@ -274,6 +306,9 @@ fn tensors(wire: Vec<TensorIn<'_>>, mut binary: Bytes) -> Result<Vec<Tensor>, Bo
 
 fn read(wire: TensorIn<'_>, binary: &mut Bytes) -> Result<Tensor, String> {
     let TensorIn { name, shape, datatype, parameters, data } = wire;
+    let datatype: Datatype = datatype.parse()?;
+    let sizes: Option<Vec<usize>> = shape.iter().map(|size| usize::try_from(*size).ok()).collect();
+    let shape = sizes.ok_or_else(|| format!("its shape is {shape:?}: a dimension is 0 or more"))?;
     if shape.len() > MAX_RANK {
         return Err(format!("its shape has more than {MAX_RANK} dimensions"));
     }
@@ -301,7 +336,14 @@ fn read(wire: TensorIn<'_>, binary: &mut Bytes) -> Result<Tensor, String> {
     Ok(tensor)
 }
 
+fn input(wire: InputIn<'_>) -> Result<TensorIn<'_>, BodyError> {
+    let InputIn { name, shape, datatype, parameters, data } = wire;
+    refuse_extensions("input", &name, parameters.as_ref())?;
+    Ok(TensorIn { name, shape, datatype, parameters, data })
+}
+
 fn wanted(wire: WantedIn) -> Result<Wanted, BodyError> {
+    refuse_extensions("output", &wire.name, wire.parameters.as_ref())?;
     let mut parameters = wire.parameters.unwrap_or_default();
     let binary = take_bool(&mut parameters, BINARY)?;
     Ok(Wanted { name: wire.name, binary, parameters })
@@ -315,8 +357,42 @@ fn take_bool(parameters: &mut Map<String, Value>, name: &str) -> Result<Option<b
     }
 }
 
-fn not_the_protocol(error: serde_json::Error) -> BodyError {
-    BodyError { message: format!("not a message of the Open Inference Protocol: {error}"), param: None }
+fn refuse_extensions(
+    kind: &str,
+    name: &str,
+    parameters: Option<&Map<String, Value>>,
+) -> Result<(), BodyError> {
+    let found = OF_OTHER_EXTENSIONS.iter().find(|key| parameters.is_some_and(|map| map.contains_key(**key)));
+    let Some(key) = found else { return Ok(()) };
+    let message =
+        format!("{kind} `{name}`: `{key}` belongs to an extension of the protocol that is not served");
+    Err(BodyError::at(name, message))
+}
+
+/// Reads the JSON of a message; a fault is told with the path to it.
+fn message<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BodyError> {
+    if !text.trim_ascii_start().starts_with('{') {
+        let message = "not a message of the Open Inference Protocol: the body is not a JSON object";
+        return Err(BodyError { message: message.to_owned(), param: None });
+    }
+    serde_json::from_str(text).map_err(|error| {
+        // Read again, slower, to tell where the fault is.
+        let path = serde_path_to_error::deserialize::<_, T>(&mut serde_json::Deserializer::from_str(text))
+            .err()
+            .map(|error| error.path().to_string())
+            .filter(|path| path != ".");
+        let at = path.as_ref().map(|path| format!("{path}: ")).unwrap_or_default();
+        let hint = if is_non_finite(text, &error) { "; JSON has no NaN and no Infinity" } else { "" };
+        let message = format!("not a message of the Open Inference Protocol: {at}{error}{hint}");
+        BodyError { message, param: path }
+    })
+}
+
+/// Whether the reading stopped at a number such as Python writes and JSON does not have.
+fn is_non_finite(text: &str, error: &serde_json::Error) -> bool {
+    let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let rest = line.get(error.column().saturating_sub(1)..).unwrap_or_default();
+    error.is_syntax() && ["NaN", "Infinity"].iter().any(|word| rest.starts_with(word))
 }
 
 fn not_written(error: serde_json::Error) -> BodyError {

@@ -24,7 +24,7 @@ pub struct Signature {
 pub struct Input {
     /// The tensor's name.
     pub name: String,
-    /// What its elements are. A narrower tensor is widened where nothing is lost.
+    /// What its elements are. Another tensor of numbers is taken where none of its values loses anything.
     pub datatype: Datatype,
     /// Its dimensions; -1 is any. The first is the rows. Default `[-1]`: one value a row.
     #[serde(default = "one_a_row")]
@@ -128,10 +128,13 @@ impl Signature {
             let what = if missing.len() == 1 { "input is" } else { "inputs are" };
             return Err(BodyError::at(*first, format!("the {what} missing: {list}")));
         }
-        for wanted in &request.outputs {
+        for (index, wanted) in request.outputs.iter().enumerate() {
+            let name = &wanted.name;
+            if request.outputs.iter().take(index).any(|other| other.name == *name) {
+                return Err(BodyError::at(name, format!("the output `{name}` is asked for twice")));
+            }
             let known = || self.outputs.iter().map(|output| output.name.as_str());
-            if !known().any(|name| name == wanted.name) {
-                let name = &wanted.name;
+            if !known().any(|known| known == name) {
                 let hint = nearest(name, known());
                 return Err(BodyError::at(name, format!("there is no output `{name}`{hint}")));
             }
@@ -192,7 +195,10 @@ fn fit(shape: &[i64], datatype: Datatype, tensor: &mut Tensor) -> Result<(), Str
     if tensor.datatype() == datatype {
         return Ok(());
     }
-    let refuse = || format!("its datatype is {}, expected {datatype}", tensor.datatype());
+    let held = tensor.datatype();
+    let fitting = held.is_whole() && (datatype.is_whole() || datatype.is_float());
+    let why = if fitting { ", which cannot hold each of its values" } else { "" };
+    let refuse = || format!("its datatype is {held}, expected {datatype}{why}");
     tensor.data = tensor.data.widen(datatype).ok_or_else(refuse)?;
     Ok(())
 }

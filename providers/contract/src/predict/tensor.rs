@@ -282,18 +282,23 @@ impl Data {
                 };
                 self.iter().map(real).collect::<Option<_>>().map(Self::Fp64)
             }
-            Datatype::Int64 => {
-                let int = |scalar| match scalar {
-                    Scalar::Int(value) => Some(value),
-                    Scalar::Uint(value) => i64::try_from(value).ok(),
-                    _ => None,
-                };
-                self.iter().map(int).collect::<Option<_>>().map(Self::Int64)
+            _ if to.is_whole() && self.datatype().is_whole() => {
+                let mut data = Self::empty(to);
+                self.iter().try_for_each(|scalar| data.push(scalar))?;
+                Some(data)
             }
             Datatype::Fp32 => match self {
                 Self::Fp16(vector) => Some(Self::Fp32(vector.iter().map(|value| (*value).into()).collect())),
                 Self::Bf16(vector) => Some(Self::Fp32(vector.iter().map(|value| (*value).into()).collect())),
-                _ => None,
+                _ => {
+                    // 2²⁴: whole numbers up to here are exact in an `FP32`.
+                    let small = |scalar| match scalar {
+                        Scalar::Int(value) if value.unsigned_abs() <= 1 << 24 => Some(value as f32),
+                        Scalar::Uint(value) if value <= 1 << 24 => Some(value as f32),
+                        _ => None,
+                    };
+                    self.iter().map(small).collect::<Option<_>>().map(Self::Fp32)
+                }
             },
             _ => None,
         }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use self::features::Features;
-use super::{AnswerForm, BodyForm, Form, PredictRequest, Tensor};
+use super::{AnswerForm, BodyForm, Form, PredictReply, PredictRequest, Tensor};
 use crate::{Call, Error, ErrorKind, Predict, Result};
 
 /// A body in its deployment's form.
@@ -88,6 +88,30 @@ impl Form {
             AnswerForm::Json | AnswerForm::Oip => "application/json",
         };
         Ok(Encoded { body: body.into(), content_type, accept })
+    }
+
+    /// The answer to a call: what [`Form::decode`] reads, `more` outputs that the provider read itself, and the declared
+    /// version. Where a server of the Open Inference Protocol names a version of its own, that is told beside it.
+    ///
+    /// # Errors
+    /// As [`Form::decode`] and [`PredictReply::new`].
+    pub fn reply(
+        &self,
+        call: &Call<Predict>,
+        body: &Bytes,
+        json_length: Option<usize>,
+        more: Vec<Tensor>,
+    ) -> Result<PredictReply> {
+        let mut outputs = self.decode(&call.request, body, json_length)?;
+        outputs.extend(more);
+        let version = call.target.version.as_deref().unwrap_or_default();
+        let mut reply = PredictReply::new(&call.request, version, outputs)?;
+        if self.answer == AnswerForm::Oip
+            && let Some(told) = PredictReply::read_version(body, json_length)
+        {
+            reply.parameters.insert("upstream_model_version".to_owned(), told.into());
+        }
+        Ok(reply)
     }
 
     /// The outputs of an answer that the request wants, in the signature's order. `json_length` is the answer's header

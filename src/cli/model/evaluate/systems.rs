@@ -15,7 +15,7 @@ use super::Arguments;
 use crate::{
     cli::{
         find_or_sample,
-        model::{load, score, subject},
+        model::{load, score, subject, unread, unscored},
         plan,
     },
     config::{ModelPlan, Plan, PredictPlan},
@@ -37,7 +37,7 @@ pub(super) enum System {
 pub(super) fn find(arguments: &Arguments) -> Result<Vec<System>, String> {
     let mut systems = Vec::new();
     for path in &arguments.artefact {
-        let predictor = Predictor::load(path).map_err(|error| error.to_string())?;
+        let predictor = Predictor::load(path).map_err(|error| unread(path, &error))?;
         systems.push(System::File { name: path.display().to_string(), predictor: Box::new(predictor) });
     }
     match &arguments.model {
@@ -172,7 +172,7 @@ impl System {
                 score::score(route, name, signature, &arguments.output, &csv.table, progress).await
             }
             Self::File { predictor, .. } => match (arguments.folds, predictor.artefact()) {
-                (None, _) => predictor.score(&csv.table).map_err(|error| error.to_string()),
+                (None, _) => predictor.score(&csv.table).map_err(|error| unscored(&arguments.data, error)),
                 (Some(folds), Some(artefact)) => train::again(artefact, csv, folds, arguments.seed, progress)
                     .map_err(|error| error.to_string()),
                 (Some(_), None) => Err("an ONNX file cannot be trained anew: leave --folds out".to_owned()),

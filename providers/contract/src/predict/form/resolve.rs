@@ -275,7 +275,22 @@ fn check_place(key: &str, output: &Output, at: &str, answer: AnswerForm, faults:
             faults.push(Fault::at(key, "is empty: the tensor's name is wanted"))
         }
         AnswerForm::Oip => {}
-        AnswerForm::Json | AnswerForm::JsonLines => check_pointer(key, at, faults),
+        AnswerForm::JsonLines if at.contains("/*") => {
+            faults.push(Fault::at(
+                key,
+                "`*` stands for the rows of one JSON document; here each row is a document",
+            ));
+        }
+        AnswerForm::Json | AnswerForm::JsonLines => {
+            if at.matches("/*").count() > 1 || at.split('/').any(|step| step.starts_with('*') && step != "*")
+            {
+                faults.push(Fault::at(
+                    key,
+                    format!("`{at}`: `*` stands once and alone between two `/`: it is the row"),
+                ));
+            }
+            check_pointer(key, at, faults);
+        }
         AnswerForm::Csv => {
             let column = at.strip_prefix('/').is_some_and(|column| column.parse::<u16>().is_ok());
             if !at.is_empty() && !column {

@@ -79,8 +79,8 @@ fn each_fault_is_told_at_its_key() {
             "codes.housing.own",
             "is not a number, a text or a truth value",
         ),
-        (json!({"body": "csv", "rows": "object"}), "rows", "says how JSON rows are written"),
-        (json!({"body": "input_data", "rows": "list"}), "rows", "says how JSON rows are written"),
+        (json!({"body": "csv", "rows": "object"}), "rows", "belongs to a body of JSON rows"),
+        (json!({"body": "input_data", "rows": "list"}), "rows", "belongs to a body of JSON rows"),
         (json!({"body": "instances", "rows_field": "rows"}), "rows_field", "belongs to `body = \"json\"`"),
         (json!({"body": "json", "header": true}), "header", "belongs to `body = \"csv\"`"),
         (

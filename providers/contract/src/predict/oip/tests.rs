@@ -190,8 +190,20 @@ fn what_is_not_a_message_is_told_apart() {
     };
     for (body, why) in [
         (json!({}), "missing field `inputs`"),
-        (json!([1]), "not a message of the Open Inference Protocol"),
-        (json!({"inputs": [{"name": "x", "datatype": "INT32", "shape": [-1], "data": []}]}), "invalid value"),
+        (json!([1]), "the body is not a JSON object"),
+        (
+            json!({"inputs": [{"name": "x", "datatype": "INT32", "shape": [-1], "data": []}]}),
+            "tensor `x`: its shape is [-1]",
+        ),
+        (
+            json!({"inputs": [{"name": "x", "datatype": "int32", "shape": [1], "data": [1]}]}),
+            "tensor `x`: `int32` is not",
+        ),
+        (tensor(json!({"data": [1], "dtype": "INT32"})), "inputs[0].dtype: unknown field `dtype`"),
+        (
+            tensor(json!({"parameters": {"shared_memory_region": "r"}})),
+            "input `x`: `shared_memory_region` belongs to",
+        ),
         (tensor(json!({})), "neither `data` nor `binary_data_size`"),
         (tensor(json!({"data": null})), "neither `data` nor `binary_data_size`"),
         (tensor(json!({"data": [1], "parameters": {"binary_data_size": 4}})), "it has both"),
@@ -205,6 +217,11 @@ fn what_is_not_a_message_is_told_apart() {
         (&b"{\"inputs\": []}more"[..], Some(14), "4 bytes of binary data belong to no tensor"),
         (b"{}", Some(3), "`Inference-Header-Content-Length` is 3, the body has only 2 bytes"),
         (b"\xff", None, "not UTF-8"),
+        (
+            br#"{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [NaN]}]}"#,
+            None,
+            "inputs[0].data: expected value at line 1 column 70; JSON has no NaN and no Infinity",
+        ),
     ] {
         let error = PredictRequest::parse("m", None, &Bytes::from_static(body), length).unwrap_err();
         assert!(error.message.contains(why), "{}", error.message);

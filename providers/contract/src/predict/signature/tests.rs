@@ -98,7 +98,11 @@ fn a_fault_is_told_with_the_tensor_and_what_would_be_right() {
         (asked("scores"), "scores", "there is no output `scores`: did you mean `score`?"),
         (asked("reason"), "reason", "there is no output `reason`: there are score"),
         (age(Data::Fp64(vec![1.0, 2.0])), "age", "input `age`: its datatype is FP64, expected INT64"),
-        (age(Data::Uint64(vec![1, u64::MAX])), "age", "input `age`: its datatype is UINT64, expected INT64"),
+        (
+            age(Data::Uint64(vec![1, u64::MAX])),
+            "age",
+            "input `age`: its datatype is UINT64, expected INT64, which cannot hold each of its values",
+        ),
         (
             with(tensor("age", &[1, 2], Data::Int64(vec![1, 2]))),
             "age",
@@ -139,6 +143,31 @@ fn a_fault_is_told_with_the_tensor_and_what_would_be_right() {
     strict.inputs[2].nullable = false;
     let error = strict.check(&mut request()).unwrap_err();
     assert_eq!(error.message, "input `housing`: element 1 is empty");
+}
+
+#[test]
+fn numbers_are_taken_as_another_datatype_only_where_no_value_loses_anything() {
+    for (given, to, fits) in [
+        (Data::Int8(vec![-1]), Datatype::Int32, true),
+        (Data::Uint8(vec![255]), Datatype::Uint64, true),
+        (Data::Int64(vec![7]), Datatype::Uint8, true),
+        (Data::Int64(vec![256]), Datatype::Uint8, false),
+        (Data::Int64(vec![-1]), Datatype::Uint64, false),
+        (Data::Int64(vec![1 << 53]), Datatype::Fp64, true),
+        (Data::Int64(vec![(1 << 53) + 1]), Datatype::Fp64, false),
+        (Data::Int32(vec![1 << 24]), Datatype::Fp32, true),
+        (Data::Int32(vec![(1 << 24) + 1]), Datatype::Fp32, false),
+        (Data::Fp32(vec![1.0]), Datatype::Int64, false),
+        (Data::Fp64(vec![1.0]), Datatype::Fp32, false),
+        (Data::Bool(vec![true]), Datatype::Int8, false),
+    ] {
+        let mut tensor = tensor("x", &[1], given.clone());
+        let outcome = Output::scalar("x", to).fit(&mut tensor);
+        assert_eq!(outcome.is_ok(), fits, "{given:?} {to} {outcome:?}");
+        assert_eq!(tensor.datatype(), if fits { to } else { given.datatype() });
+        let whole = given.datatype().is_whole();
+        assert!(fits || outcome.unwrap_err().contains("cannot hold each") == whole, "{given:?} {to}");
+    }
 }
 
 #[test]

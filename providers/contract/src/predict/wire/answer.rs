@@ -8,15 +8,33 @@ use crate::predict::{Place, PredictReply, Tensor};
 
 type Places<'a> = Vec<&'a Place>;
 
-/// A JSON document with an array of one item a row at a pointer.
+/// A JSON document: an array of one item a row at a pointer, or, for a place such as `/scores/*`, an array of its own.
 pub(super) fn json(places: Places<'_>, rows: usize, at: &str, body: &Bytes) -> Result<Vec<Tensor>, String> {
     let answer: Value = serde_json::from_slice(body).map_err(|error| format!("it is not JSON: {error}"))?;
-    let items = match answer.pointer(at) {
-        Some(Value::Array(items)) => items,
-        Some(_) => return Err(format!("{} is not an array of rows", named(at))),
-        None => return Err(format!("there is no `{at}`{}", fields(&answer))),
-    };
-    gather(places, rows, items)
+    let mut columns: Vec<Column<'_>> = places.into_iter().map(Column::new).collect();
+    for column in &mut columns {
+        let (at, within) = column.place.at.split_once("/*").unwrap_or((at, &column.place.at));
+        let items = array(&answer, at)?;
+        check_rows(items.len(), rows)?;
+        for (row, item) in items.iter().enumerate() {
+            push(column, row, item, within)?;
+        }
+    }
+    finish(columns, rows)
+}
+
+fn array<'a>(answer: &'a Value, at: &str) -> Result<&'a [Value], String> {
+    match answer.pointer(at) {
+        Some(Value::Array(items)) => Ok(items),
+        Some(_) => Err(format!("{} is not an array of rows", named(at))),
+        None => Err(format!("there is no `{at}`{}", fields(answer))),
+    }
+}
+
+fn push(column: &mut Column<'_>, row: usize, item: &Value, at: &str) -> Result<(), String> {
+    let value = item.pointer(at);
+    let value = value.ok_or_else(|| at_row(row, at, &format!("is not there{}", fields(item))))?;
+    column.push_json(value).map_err(|why| at_row(row, at, &why))
 }
 
 /// One JSON document a line and row.
@@ -24,7 +42,14 @@ pub(super) fn json_lines(places: Places<'_>, rows: usize, body: &Bytes) -> Resul
     let lines = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
     let items: Vec<Value> =
         lines.collect::<Result<_, _>>().map_err(|error| format!("it is not JSON Lines: {error}"))?;
-    gather(places, rows, &items)
+    check_rows(items.len(), rows)?;
+    let mut columns: Vec<Column<'_>> = places.into_iter().map(Column::new).collect();
+    for column in &mut columns {
+        for (row, item) in items.iter().enumerate() {
+            push(column, row, item, &column.place.at)?;
+        }
+    }
+    finish(columns, rows)
 }
 
 /// One line a row; or, for one output of one value a row, one line with a value for each row.
@@ -78,20 +103,6 @@ pub(super) fn oip(
         outputs.push(tensor);
     }
     Ok(outputs)
-}
-
-fn gather(places: Places<'_>, rows: usize, items: &[Value]) -> Result<Vec<Tensor>, String> {
-    check_rows(items.len(), rows)?;
-    let mut columns: Vec<Column<'_>> = places.into_iter().map(Column::new).collect();
-    for (row, item) in items.iter().enumerate() {
-        for column in &mut columns {
-            let at = &column.place.at;
-            let value = item.pointer(at);
-            let value = value.ok_or_else(|| at_row(row, at, &format!("is not there{}", fields(item))))?;
-            column.push_json(value).map_err(|why| at_row(row, at, &why))?;
-        }
-    }
-    finish(columns, rows)
 }
 
 fn finish(columns: Vec<Column<'_>>, rows: usize) -> Result<Vec<Tensor>, String> {

@@ -101,6 +101,29 @@ fn an_output_that_the_deployment_does_not_give_is_refused_or_dropped_by_name() {
 }
 
 #[test]
+fn an_answer_with_a_list_for_each_output_is_read_row_by_row() {
+    let mut signature = signature();
+    signature.outputs.push(Output::scalar("label", Datatype::Bytes));
+    let outputs = json!({"score": "/proba/*/1", "label": "/labels/*"});
+    let form = form_of(&signature, json!({"body": "json", "outputs": outputs}));
+    let body = Bytes::from(json!({"labels": ["a", "b"], "proba": [[0.75, 0.25], [0.5, 0.5]]}).to_string());
+    let request = PredictRequest { outputs: Vec::new(), ..applicants() };
+    assert_eq!(request.rows(), 2);
+    let tensors = form.decode(&request, &body, None).unwrap();
+    assert_eq!(tensors[0].data, Data::Fp64(vec![0.25, 0.5]));
+    assert_eq!(tensors[1].data, Data::Bytes(vec!["a".into(), "b".into()]));
+    let short = Bytes::from(json!({"labels": ["a"], "proba": [[0.75, 0.25], [0.5, 0.5]]}).to_string());
+    let error = form.decode(&request, &short, None).unwrap_err();
+    assert!(error.message().contains("1 rows where 2 were sent"), "{error}");
+    for wrong in ["/proba/*/*", "/proba/*x"] {
+        let config: FormConfig =
+            serde_json::from_value(json!({"outputs": {"score": wrong, "label": "/labels/*"}})).unwrap();
+        let faults = config.resolve(&signature, Some(BodyForm::Json)).unwrap_err();
+        assert_eq!(faults[0].path, "outputs.score", "{faults:?}");
+    }
+}
+
+#[test]
 fn parameters_are_refused_by_name_where_the_form_has_no_place_for_them() {
     let mut asked = applicants();
     asked.parameters.insert("threshold".to_owned(), json!(0.5));
