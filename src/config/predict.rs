@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aigate_contract::{
     Known, Provider,
-    predict::{Input, Output, Signature},
+    predict::{Datatype, Input, Output, Signature},
     settings::Fault,
 };
 
@@ -214,7 +214,8 @@ fn compare(promised: &Signature, known: &Signature, at: &str, faults: &mut Vec<F
     let mut undeclared = Vec::new();
     for input in &known.inputs {
         match promised.inputs.iter().find(|declared| declared.name == input.name) {
-            Some(declared) if declared.datatype == input.datatype && declared.shape == input.shape => {}
+            Some(declared)
+                if declared.shape == input.shape && takes(input.datatype, declared.datatype) => {}
             Some(declared) => faults.push(Fault::at(
                 at,
                 format!(
@@ -244,6 +245,11 @@ fn compare(promised: &Signature, known: &Signature, at: &str, faults: &mut Vec<F
             )),
         }
     }
+}
+
+/// Whether a model on this machine takes what is declared: it reads every number as an `FP64`.
+fn takes(own: Datatype, declared: Datatype) -> bool {
+    own == declared || (own == Datatype::Fp64 && (declared.is_float() || declared.is_whole()))
 }
 
 fn known(providers: &Built, deployment: &Deployment) -> Option<Known> {

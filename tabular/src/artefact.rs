@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::algorithm::{Algorithm, Settings};
 use crate::evaluate::Evaluation;
@@ -141,6 +142,17 @@ pub enum ArtefactError {
 }
 
 impl Artefact {
+    /// The version as its makers count; else twelve hexadecimal digits of a hash of what scores a row, so that the same data,
+    /// settings and seed have the same version.
+    pub fn version(&self) -> String {
+        if let Some(version) = &self.version {
+            return version.clone();
+        }
+        // A model that was read or trained has finite numbers only, which always can be written.
+        let scoring = serde_json::to_vec(&(&self.schema, &self.encoder, &self.model)).unwrap_or_default();
+        Sha256::digest(scoring).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The file's bytes.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ fn column(feature: &Feature, tensor: &Tensor) -> Result<Column> {
             // Whole numbers beyond 2⁵³ are rounded, as they were in training.
             #[expect(clippy::cast_precision_loss, reason = "as in training, where numbers are FP64 too")]
             Scalar::Int(value) => Some(value as f64),
+            Scalar::Uint(value) => Some(value as f64),
             _ => None,
         };
         return tensor.data.iter().map(number).collect::<Option<_>>().map(Column::Numbers).ok_or_else(wrong);

@@ -31,8 +31,7 @@ pub(super) fn trained(artefact: &Artefact) -> Subject {
 
 /// What holds for a model file alone.
 pub(super) fn facts(artefact: &Artefact) -> Vec<(String, String)> {
-    let version = artefact.version.as_deref().unwrap_or("a part of the file's checksum");
-    vec![fact("version", version), fact("tool", &artefact.tool)]
+    vec![fact("version", &artefact.version()), fact("tool", &artefact.tool)]
 }
 
 pub(super) fn fact(name: &str, value: &str) -> (String, String) {

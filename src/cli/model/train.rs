@@ -65,7 +65,7 @@ pub(in crate::cli) struct Arguments {
     /// The model's name. Default: that of the file it is written to.
     #[arg(long)]
     name: Option<String>,
-    /// The model's version. Default: a part of the file's checksum.
+    /// The model's version. Default: a part of a hash of the model; the same data, settings and seed have the same.
     #[arg(long = "model-version", value_name = "VERSION")]
     version: Option<String>,
     /// Where to write the model.

@@ -37,7 +37,7 @@ impl Card {
     fn title(&mut self, artefact: &Artefact) {
         self.line(&format!("# Model card: {}", plain(&artefact.name)));
         let mut rows = vec![("Answers", outcome(artefact)), ("Algorithm", algorithm(artefact))];
-        rows.push(("Version", artefact.version.clone().unwrap_or_else(not_stated)));
+        rows.push(("Version", artefact.version()));
         rows.push(("Trained", artefact.created.clone()));
         rows.push(("Trained by", artefact.tool.clone()));
         if let OutcomeKind::Classes { positive, .. } = &artefact.schema.outcome.kind {

@@ -17,7 +17,8 @@ pub struct Predictor {
 
 #[derive(Debug)]
 enum Inner {
-    Artefact(Box<Artefact>, Explainer),
+    /// With its version.
+    Artefact(Box<Artefact>, Box<Explainer>, String),
     Onnx(Box<OnnxModel>),
 }
 
@@ -38,7 +39,8 @@ impl Predictor {
     /// From a model of this crate.
     pub fn new(artefact: Artefact) -> Self {
         let explainer = Explainer::new(&artefact.model, &artefact.encoder);
-        Self { inner: Inner::Artefact(Box::new(artefact), explainer) }
+        let version = artefact.version();
+        Self { inner: Inner::Artefact(Box::new(artefact), Box::new(explainer), version) }
     }
 
     /// From a model in ONNX form.
@@ -61,7 +63,7 @@ impl Predictor {
     /// What callers call the model.
     pub fn name(&self) -> &str {
         match &self.inner {
-            Inner::Artefact(artefact, _) => &artefact.name,
+            Inner::Artefact(artefact, ..) => &artefact.name,
             Inner::Onnx(model) => model.name(),
         }
     }
@@ -69,7 +71,7 @@ impl Predictor {
     /// The model's version, if it has one.
     pub fn version(&self) -> Option<&str> {
         match &self.inner {
-            Inner::Artefact(artefact, _) => artefact.version.as_deref(),
+            Inner::Artefact(_, _, version) => Some(version),
             Inner::Onnx(model) => model.version(),
         }
     }
@@ -77,7 +79,7 @@ impl Predictor {
     /// What it is asked and what it answers. Of an ONNX model, a category without levels takes any word.
     pub fn schema(&self) -> &Schema {
         match &self.inner {
-            Inner::Artefact(artefact, _) => &artefact.schema,
+            Inner::Artefact(artefact, ..) => &artefact.schema,
             Inner::Onnx(model) => model.schema(),
         }
     }
@@ -86,7 +88,7 @@ impl Predictor {
     pub fn threshold(&self) -> Option<f64> {
         let classes = matches!(self.schema().outcome.kind, crate::schema::OutcomeKind::Classes { .. });
         match &self.inner {
-            Inner::Artefact(artefact, _) => classes.then_some(artefact.threshold),
+            Inner::Artefact(artefact, ..) => classes.then_some(artefact.threshold),
             Inner::Onnx(model) => model.threshold(),
         }
     }
@@ -94,7 +96,7 @@ impl Predictor {
     /// The model file's content, unless it is an ONNX model.
     pub fn artefact(&self) -> Option<&Artefact> {
         match &self.inner {
-            Inner::Artefact(artefact, _) => Some(artefact),
+            Inner::Artefact(artefact, ..) => Some(artefact),
             Inner::Onnx(_) => None,
         }
     }
@@ -105,7 +107,7 @@ impl Predictor {
     /// A column is missing or of another kind, or an ONNX model cannot be evaluated on these rows.
     pub fn score(&self, table: &Table) -> Result<Vec<f64>, PredictError> {
         match &self.inner {
-            Inner::Artefact(artefact, _) => {
+            Inner::Artefact(artefact, ..) => {
                 let rows = artefact.encoder.encode(&artefact.schema, table).map_err(PredictError::Table)?;
                 Ok(artefact.model.scores(&rows))
             }
@@ -119,7 +121,7 @@ impl Predictor {
     /// As [`Predictor::score`]; an ONNX model cannot be explained.
     pub fn explain(&self, table: &Table) -> Result<Vec<Contributions>, PredictError> {
         match &self.inner {
-            Inner::Artefact(artefact, explainer) => {
+            Inner::Artefact(artefact, explainer, _) => {
                 let rows = artefact.encoder.encode(&artefact.schema, table).map_err(PredictError::Table)?;
                 Ok(rows.iter().map(|row| explainer.contributions(row)).collect())
             }
