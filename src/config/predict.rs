@@ -214,8 +214,7 @@ fn compare(promised: &Signature, known: &Signature, at: &str, faults: &mut Vec<F
     let mut undeclared = Vec::new();
     for input in &known.inputs {
         match promised.inputs.iter().find(|declared| declared.name == input.name) {
-            Some(declared)
-                if declared.shape == input.shape && takes(input.datatype, declared.datatype) => {}
+            Some(declared) if declared.shape == input.shape && takes(input.datatype, declared.datatype) => {}
             Some(declared) => faults.push(Fault::at(
                 at,
                 format!(
