@@ -1,4 +1,4 @@
-//! A trained model over the rows of a [`Matrix`](crate::Matrix): what is computed when a row is scored.
+//! A trained model over the rows of a [`Matrix`]: what is computed when a row is scored.
 
 use serde::{Deserialize, Serialize};
 
