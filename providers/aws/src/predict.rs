@@ -7,7 +7,7 @@ mod tests;
 
 use aigate_contract::{
     Call, Error, ErrorKind, Predict, Result, Serve, Target,
-    predict::{BodyForm, Encoded, Form, PredictReply},
+    predict::{BodyForm, Encoded, Form, PredictReply, Service},
     settings::Fault,
 };
 use aws_sdk_sagemakerruntime::{
@@ -136,15 +136,7 @@ pub(crate) fn form_faults(target: &Target) -> Vec<Fault> {
         BodyForm::Csv | BodyForm::Json | BodyForm::JsonLines | BodyForm::Oip => None,
     };
     faults.extend(wrong.map(|why| Fault::at("body", why)));
-    for (key, value, whose) in [
-        ("azureml_deployment", &routing.azureml_deployment, "Azure ML"),
-        ("path", &routing.path, "Azure ML"),
-        ("host", &routing.host, "Vertex AI"),
-    ] {
-        if value.is_some() {
-            faults.push(Fault::at(key, format!("belongs to {whose}, not to SageMaker")));
-        }
-    }
+    faults.extend(routing.foreign(Service::SageMaker));
     for (key, value) in [("variant", &routing.variant), ("inference_component", &routing.inference_component)]
     {
         if value.as_deref().is_some_and(|name| !is_name(name)) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use aigate_contract::{
     Call, Description, Endpoint, Error, ErrorKind, Offers, Predict, Provider, Result, Serve, Target, Task,
-    predict::{BodyForm, Encoded, Form, PredictReply},
+    predict::{BodyForm, Encoded, Form, PredictReply, Service},
     settings::Fault,
 };
 use aigate_openai::Pass;
@@ -185,16 +185,7 @@ fn check_form(form: &Form) -> Result<(), Vec<Fault>> {
         let why = "`instances` is Vertex AI's: write input_data, json, csv, json_lines or oip";
         faults.push(Fault::at("body", why));
     }
-    for (key, set, owner) in [
-        ("variant", routing.variant.is_some(), "SageMaker"),
-        ("target_model", routing.target_model.is_some(), "SageMaker"),
-        ("inference_component", routing.inference_component.is_some(), "SageMaker"),
-        ("host", routing.host.is_some(), "Vertex AI"),
-    ] {
-        if set {
-            faults.push(Fault::at(key, format!("belongs to {owner}, Azure ML has no use for it")));
-        }
-    }
+    faults.extend(routing.foreign(Service::AzureMl));
     let named = [
         ("azureml_deployment", routing.azureml_deployment.as_deref().map(check_name)),
         ("path", routing.path.as_deref().map(check_path)),

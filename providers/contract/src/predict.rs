@@ -16,7 +16,7 @@ mod wire;
 
 pub use self::{
     datatype::Datatype,
-    form::{AnswerForm, BodyForm, Cell, Form, FormConfig, Place, Routing, RowForm},
+    form::{AnswerForm, BodyForm, Cell, Form, FormConfig, Place, Routing, RowForm, Service},
     oip::Packed,
     reply::PredictReply,
     request::{PredictRequest, Wanted},

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use aigate_contract::{
     Call, Error, ErrorKind, Predict, Result, Serve, Target,
-    predict::{BASE, BodyForm, CONTRIBUTIONS, Encoded, Form, PredictReply, Wanted},
+    predict::{BASE, BodyForm, CONTRIBUTIONS, Encoded, Form, PredictReply, Service, Wanted},
     settings::Fault,
 };
 use aigate_transport::Request;
@@ -176,17 +176,7 @@ pub(crate) fn check(target: &Target) -> Result<(), Vec<Fault>> {
         let why = "`input_data` is Azure ML's: write instances, json, csv, json_lines or oip";
         faults.push(Fault::at("body", why));
     }
-    for (key, set, owner) in [
-        ("variant", routing.variant.is_some(), "SageMaker"),
-        ("target_model", routing.target_model.is_some(), "SageMaker"),
-        ("inference_component", routing.inference_component.is_some(), "SageMaker"),
-        ("azureml_deployment", routing.azureml_deployment.is_some(), "Azure ML"),
-        ("path", routing.path.is_some(), "Azure ML"),
-    ] {
-        if set {
-            faults.push(Fault::at(key, format!("belongs to {owner}, Vertex AI has no use for it")));
-        }
-    }
+    faults.extend(routing.foreign(Service::VertexAi));
     if let Some(Err(why)) = routing.host.as_deref().map(dedicated_host) {
         faults.push(Fault::at("host", why));
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Datatype, Output};
+use crate::settings::Fault;
 
 /// The declaration as it is written: the table `wire` of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -173,6 +174,17 @@ pub struct Place {
     pub at: String,
 }
 
+/// The service that a key of [`Routing`] belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Amazon SageMaker.
+    SageMaker,
+    /// Vertex AI.
+    VertexAi,
+    /// Azure ML.
+    AzureMl,
+}
+
 /// Which of an endpoint's models is asked. Each is one cloud's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
@@ -188,4 +200,34 @@ pub struct Routing {
     pub path: Option<String>,
     /// Vertex AI: the dedicated host.
     pub host: Option<String>,
+}
+
+impl Routing {
+    /// A fault for each key that is set and belongs to another service.
+    pub fn foreign(&self, own: Service) -> Vec<Fault> {
+        use Service::{AzureMl, SageMaker, VertexAi};
+        let keys = [
+            ("variant", &self.variant, SageMaker),
+            ("target_model", &self.target_model, SageMaker),
+            ("inference_component", &self.inference_component, SageMaker),
+            ("azureml_deployment", &self.azureml_deployment, AzureMl),
+            ("path", &self.path, AzureMl),
+            ("host", &self.host, VertexAi),
+        ];
+        let foreign = keys.into_iter().filter(|(_, value, owner)| value.is_some() && *owner != own);
+        let fault = |(key, _, owner): (&str, _, Service)| {
+            Fault::at(key, format!("belongs to {}, not to {}", owner.name(), own.name()))
+        };
+        foreign.map(fault).collect()
+    }
+}
+
+impl Service {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SageMaker => "SageMaker",
+            Self::VertexAi => "Vertex AI",
+            Self::AzureMl => "Azure ML",
+        }
+    }
 }

@@ -189,7 +189,8 @@ impl PredictRequest {
     ///
     /// # Errors
     /// Names an input that JSON cannot carry.
-    pub fn write(&self) -> Result<Packed, BodyError> {
+    #[cfg(test)]
+    pub(super) fn write(&self) -> Result<Packed, BodyError> {
         let body = self.write_renamed(str::to_owned, |name| Some(name.to_owned()))?;
         Ok(Packed { body: body.into(), json_length: None })
     }
