@@ -20,8 +20,8 @@ use aigate_contract::{
     settings::Fault,
 };
 use aigate_openai::Pass;
-use aigate_transport::{Client, Request, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use aigate_transport::{Client, Request, Response, json_length};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use self::address::{Address, check_name, check_path};
 use crate::{
@@ -161,16 +161,6 @@ impl OnlineEndpoints {
         };
         if answer.status().is_success() { Ok(answer) } else { Err(error::from_response(answer).await) }
     }
-}
-
-/// How long the JSON is in an answer of the Open Inference Protocol with binary tensors behind it.
-fn json_length(headers: &HeaderMap) -> Result<Option<usize>> {
-    let Some(value) = headers.get("inference-header-content-length") else { return Ok(None) };
-    let length = value.to_str().ok().and_then(|text| text.parse().ok());
-    let wrong = || {
-        Error::new(ErrorKind::Malformed, "`inference-header-content-length` of the answer is not a length")
-    };
-    length.map(Some).ok_or_else(wrong)
 }
 
 fn without_form() -> Error {

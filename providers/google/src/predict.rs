@@ -19,7 +19,7 @@ use aigate_contract::{
     predict::{BASE, BodyForm, CONTRIBUTIONS, Encoded, Form, PredictReply, Service, Wanted},
     settings::Fault,
 };
-use aigate_transport::Request;
+use aigate_transport::{Request, json_length};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -151,16 +151,6 @@ fn message(url: Url, encoded: Encoded) -> Request {
     Request::json(url, encoded.body)
         .header(header::CONTENT_TYPE, HeaderValue::from_static(encoded.content_type))
         .header(header::ACCEPT, HeaderValue::from_static(encoded.accept))
-}
-
-/// How long the JSON is in an answer of the Open Inference Protocol with binary tensors behind it.
-fn json_length(headers: &HeaderMap) -> Result<Option<usize>> {
-    let Some(value) = headers.get("inference-header-content-length") else { return Ok(None) };
-    let length = value.to_str().ok().and_then(|text| text.parse().ok());
-    let wrong = || {
-        Error::new(ErrorKind::Malformed, "`inference-header-content-length` of the answer is not a length")
-    };
-    length.map(Some).ok_or_else(wrong)
 }
 
 fn without_form() -> Error {

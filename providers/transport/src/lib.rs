@@ -6,10 +6,12 @@ mod connect;
 mod failure;
 mod fetch;
 mod sse;
+mod tensors;
 mod token;
 
 pub use client::{BodyStream, Client, Request, Response, Settings};
 pub use failure::{excerpt, kind_of_status, retry_after};
 pub use fetch::{Fetched, Fetcher, Inline, parse_data_uri};
 pub use sse::{Event, SseParser, SseStream, events};
+pub use tensors::json_length;
 pub use token::{Token, TokenCache};
