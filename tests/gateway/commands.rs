@@ -68,6 +68,15 @@ fn check_tells_faults_by_its_exit_code_and_explains_a_model_in_order() {
 }
 
 #[test]
+fn the_card_in_the_repository_is_that_of_the_sample_that_is_built_in() {
+    let card = concat!(env!("CARGO_MANIFEST_DIR"), "/providers/local/models/credit-risk.md");
+    let (output_, out, _) = output(&["model", "card"]);
+    assert!(output_.status.success());
+    assert_eq!(out, std::fs::read_to_string(card).unwrap(), "write it anew: aigate model card > {card}");
+    assert!(out.contains("NOT a lending model") && out.contains("1973 to 1975"), "{out}");
+}
+
+#[test]
 fn a_new_key_is_printed_once_with_the_lines_for_the_file() {
     let (_, out, _) = output(&["key", "new", "team-a"]);
     let secret = out.split_whitespace().find(|word| word.starts_with("aig_")).unwrap();
