@@ -150,6 +150,12 @@ impl System {
 
     /// What a reader must know.
     pub(super) fn caution(&self, folds: Option<usize>) -> Option<String> {
+        if matches!(self, Self::Deployment { .. }) {
+            let name = self.name();
+            return Some(format!(
+                "{name}: what it was trained on is not known here; rows that were among it would flatter it."
+            ));
+        }
         let artefact = self.artefact().filter(|_| folds.is_none())?;
         Some(format!(
             "{}: rows that it was trained on flatter it; it was trained on {} (SHA-256 {}).",
