@@ -83,7 +83,7 @@ fn all(failover: &str) -> String {
         .map(|wanted| FORMS.iter().find(|(name, _)| *name == wanted).unwrap().1)
         .join(", ");
     format!(
-        "[models.credit-risk]\ntask = \"predict\"\nfailover = \"{failover}\"\ndeployments = [{deployments}]\n"
+        "[models.credit-risk]\ntask = \"predict\"\nfailover = \"{failover}\"\nplatform = \"bank_scoring\"\ndeployments = [{deployments}]\n"
     )
 }
 
@@ -200,6 +200,7 @@ async fn another_version_decides_only_where_the_config_or_the_caller_says_so() {
         body(house.client.get(house.url("/v2/models/credit-risk")).send().await.unwrap()).await;
     let versions = metadata["versions"].as_array().unwrap();
     assert_eq!((versions.len(), versions[0].as_str()), (2, Some("3")));
+    assert_eq!(metadata["platform"], "bank_scoring");
     let local = versions[1].as_str().unwrap();
     let path = format!("/v2/models/credit-risk/versions/{local}/infer");
     let response = house.post(&path, &aigate_local::sample_request().unwrap()).await;

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     path::{Component, Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use aigate_tabular::artefact::{Artefact, Predictor};
@@ -19,7 +19,7 @@ pub(crate) const SAMPLE_FILE: &[u8] = include_bytes!("../models/credit-risk.json
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) predictor: Predictor,
-    /// As the file says, else the first twelve hexadecimal digits of the file's SHA-256.
+    /// As the model says; of an ONNX file that says none, the first twelve hexadecimal digits of the file's SHA-256.
     pub(crate) version: Arc<str>,
 }
 
@@ -27,39 +27,35 @@ pub(crate) struct Model {
 pub(crate) struct Models {
     folder: PathBuf,
     /// By target; why one cannot be used is kept as well.
-    read: Mutex<HashMap<String, Result<Arc<Model>, String>>>,
+    read: RwLock<HashMap<String, Result<Arc<Model>, String>>>,
 }
 
 impl Models {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, read: Mutex::default() }
+        Self { folder, read: RwLock::default() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A model, read from its file the first time: when the config is checked.
+    /// A model, read from its file the first time: when the config is checked. Calls only look it up, beside one another.
     pub(crate) fn get(&self, target: &str) -> Result<Arc<Model>, String> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = read.get(target) {
+        if let Some(known) = self.read.read().unwrap_or_else(PoisonError::into_inner).get(target) {
             return known.clone();
         }
         let model = self.load(target).map(Arc::new);
-        read.insert(target.to_owned(), model.clone());
-        model
+        let mut read = self.read.write().unwrap_or_else(PoisonError::into_inner);
+        read.entry(target.to_owned()).or_insert(model).clone()
     }
 
     fn load(&self, target: &str) -> Result<Model, String> {
         if target == SAMPLE {
             let sample = Artefact::read(SAMPLE_FILE).map_err(|error| error.to_string())?;
-            return Ok(Model::new(Predictor::new(sample), SAMPLE_FILE));
+            return Model::new(Predictor::new(sample), Path::new(SAMPLE));
         }
         let path = self.find(target)?;
-        let predictor = Predictor::load(&path).map_err(|error| error.to_string())?;
-        let bytes =
-            std::fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        Ok(Model::new(predictor, &bytes))
+        Model::new(Predictor::load(&path).map_err(|error| error.to_string())?, &path)
     }
 
     fn find(&self, target: &str) -> Result<PathBuf, String> {
@@ -84,15 +80,17 @@ impl Models {
 }
 
 impl Model {
-    fn new(predictor: Predictor, file: &[u8]) -> Self {
+    fn new(predictor: Predictor, path: &Path) -> Result<Self, String> {
         let version = match predictor.version() {
             Some(version) => version.into(),
             None => {
+                let file = std::fs::read(path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
                 let digest = Sha256::digest(file);
                 digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into()
             }
         };
-        Self { predictor, version }
+        Ok(Self { predictor, version })
     }
 }
 
