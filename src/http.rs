@@ -6,6 +6,7 @@ mod chat;
 mod embed;
 pub mod error;
 mod intake;
+mod linger;
 mod models;
 mod operations;
 mod predict;

@@ -14,6 +14,9 @@ use tokio::{
     sync::{Semaphore, watch},
     time::{sleep, timeout},
 };
+use tower::ServiceExt;
+
+use super::linger::Lingering;
 
 /// Bounds of the connections.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +61,7 @@ pub async fn serve(
                 continue;
             }
         };
-        let service = TowerToHyperService::new(router.clone());
+        let service = TowerToHyperService::new(router.clone().map_request(Lingering::wrap));
         let (builder, watcher) = (builder.clone(), graceful.watcher());
         // The connection owns its calls: when it goes, they are dropped.
         tokio::spawn(async move {

@@ -137,6 +137,45 @@ async fn header_floods_slow_heads_and_slow_bodies_are_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_reaches_a_caller_who_is_still_sending_and_the_connection_goes_on() {
+    let hash = aigate::keys::format_hash(&aigate::keys::hash("aig_secret"));
+    let house = House::new(&format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nmax_body_bytes = 8192\n[keys.team-a]\nhash = \"{hash}\"\n"
+    ))
+    .await;
+    let mut stream = TcpStream::connect(house.running.address).await.unwrap();
+    let large = 4 * 1024 * 1024;
+    for (key, status) in [("aig_wrong", "401"), ("aig_secret", "413")] {
+        let head = format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: {large}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The answer is here before the first byte of the body is sent.
+        assert!(stream.peek(&mut [0; 1]).await.unwrap() > 0);
+        stream.write_all(&vec![b'x'; large]).await.unwrap();
+        let answer = one_answer(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}
+
+/// Reads one answer with a `Content-Length`, whole.
+async fn one_answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "the connection was closed: {text}");
+        text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() >= length.parse().unwrap() {
+            return text;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_let_callers_in_and_no_others() {
     let hash = aigate::keys::format_hash(&aigate::keys::hash("aig_secret"));
     let house = House::new(&format!("[keys.team-a]\nhash = \"{hash}\"\n")).await;
