@@ -35,6 +35,11 @@ impl Running {
         let operations_listener = bind("operations.listen", plan.operations).await?;
         let local = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
         let (address, operations_address) = (local(&listener)?, local(&operations_listener)?);
+        for model in &plan.models {
+            for deployment in &model.deployments {
+                deployment.provider.prepare(model.task.as_str(), &deployment.target.model);
+            }
+        }
         let (stop, stopped) = watch::channel(false);
         let bounds = server::Bounds {
             header_timeout: plan.server.header_timeout,

@@ -28,6 +28,9 @@ mod failover;
 mod house;
 #[path = "gateway/http_api.rs"]
 mod http_api;
+#[cfg(feature = "language")]
+#[path = "gateway/language.rs"]
+mod language;
 #[path = "gateway/operations.rs"]
 mod operations;
 #[path = "gateway/predict.rs"]
@@ -36,3 +39,6 @@ mod predict;
 mod streaming;
 #[path = "gateway/tabular.rs"]
 mod tabular;
+#[cfg(feature = "language")]
+#[path = "../neural/tests/session/tiny.rs"]
+mod tiny;

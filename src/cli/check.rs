@@ -67,6 +67,9 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
             "    provider     {} at {}, {}",
             deployment.system, provider.endpoint, provider.credentials
         )?;
+        for (name, words) in deployment.provider.explain(model.task.as_str(), &target.model) {
+            writeln!(out, "    {name:<12} {words}")?;
+        }
         predict::write_target(out, target)?;
         if model.strategy == Strategy::Weighted {
             writeln!(out, "    weight       {}", deployment.weight)?;

@@ -28,7 +28,7 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), String> {
 
 async fn run(arguments: &Arguments, show: &show::Show) -> Result<(), String> {
     let stage = stage::Stage::set(arguments.port).await?;
-    print(&show.welcome(stage.url(), stage.operations_url()))?;
+    print(&show.welcome(stage.url(), stage.operations_url(), stage.own.as_deref()))?;
     let tour = tour::tour(&stage, show);
     let tally = tokio::select! {
         tally = tour => tally,

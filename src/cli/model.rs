@@ -1,11 +1,19 @@
-//! `aigate model …`: train, evaluate and explain models over tables.
+//! `aigate model …`: train, evaluate and explain models over tables; fetch, list, show and remove language models.
 
 mod bar;
 mod evaluate;
 mod explain;
+#[cfg(feature = "language")]
+mod list;
 mod options;
 mod outputs;
+#[cfg(feature = "language")]
+mod pull;
+#[cfg(feature = "language")]
+mod rm;
 mod score;
+#[cfg(feature = "language")]
+mod show;
 mod subject;
 mod train;
 
@@ -19,7 +27,8 @@ use clap::Subcommand;
 
 use super::out::print;
 
-/// Models over tables: train one from a CSV file, measure it beside the clouds', explain its scores.
+/// Models of this machine. Over tables: train one from a CSV file, measure it beside the clouds', explain its scores. Language
+/// models: fetch them, list, show and remove them.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Train a model from a CSV file: clean, compare algorithms by cross-validation, fit the best, write one file.
@@ -34,6 +43,18 @@ pub(super) enum Command {
         /// The model file. Default: the sample that is built in.
         file: Option<PathBuf>,
     },
+    /// Fetch a language model from the Hugging Face Hub into its cache folder.
+    #[cfg(feature = "language")]
+    Pull(pull::Arguments),
+    /// List the language models in the Hub's cache folder.
+    #[cfg(feature = "language")]
+    List(list::Arguments),
+    /// Remove a language model from the Hub's cache folder.
+    #[cfg(feature = "language")]
+    Rm(rm::Arguments),
+    /// Say what a language model is and what it needs; measure how fast it is here.
+    #[cfg(feature = "language")]
+    Show(show::Arguments),
 }
 
 pub(super) fn model(command: Command) -> Result<(), String> {
@@ -42,6 +63,14 @@ pub(super) fn model(command: Command) -> Result<(), String> {
         Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Card { file } => print(&load(file.as_ref())?.card()),
+        #[cfg(feature = "language")]
+        Command::Pull(arguments) => pull::pull(&arguments),
+        #[cfg(feature = "language")]
+        Command::List(arguments) => list::list(&arguments),
+        #[cfg(feature = "language")]
+        Command::Rm(arguments) => rm::rm(&arguments),
+        #[cfg(feature = "language")]
+        Command::Show(arguments) => show::show(&arguments, aigate_local::language_facts),
     }
 }
 

@@ -240,16 +240,7 @@ impl Defaults<'_> {
                 continue;
             };
             if let Some(predict) = &predict {
-                let strategy = model.strategy;
-                predict::deployment(
-                    self.providers,
-                    predict,
-                    strategy,
-                    deployment,
-                    &mut plan,
-                    &path,
-                    &mut faults.0,
-                );
+                predict::deployment(self.providers, predict, deployment, &mut plan, &path, &mut faults.0);
             }
             if !seen.insert(Arc::clone(&plan.target.deployment)) {
                 faults.add::<()>(&path, format!("`{}` stands twice in this model", plan.target.deployment));
@@ -319,16 +310,24 @@ impl Defaults<'_> {
             faults.add::<()>(&at("provider"), message);
         }
         let description: Description = provider.describe();
+        let weight = deployment.weight.unwrap_or(1);
+        let stands_in = match model.strategy {
+            Strategy::Order => path.last() != Some(&"0"),
+            // One with a weight has a share of the calls of its own.
+            Strategy::Weighted => weight == 0,
+        };
         let target = Target {
             on_unsupported: deployment.on_unsupported.unwrap_or(model.on_unsupported),
+            fallback: provider.is_local() && stands_in,
             ..Target::new(&deployment.provider, &deployment.target)
         };
         Some(DeploymentPlan {
             target: Arc::new(target),
+            provider: Arc::clone(provider),
             offers,
             description,
             system: provider.system(model.task.as_str()),
-            weight: deployment.weight.unwrap_or(1),
+            weight,
             concurrency: deployment.concurrency,
             breaker: breaker?,
         })

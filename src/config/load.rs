@@ -43,6 +43,8 @@ pub struct Loaded {
 /// Every fault of form, at once.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Fault>> {
     let mut tree = merge(source).map_err(|fault| vec![fault])?;
+    // Maps keep the order in which they were filled, which is by chance here: faults and versions are not to depend on it.
+    tree.sort_all_objects();
     let version = fingerprint(&tree);
     let mut faults = Vec::new();
     interpolate(&mut tree, &|name| std::env::var(name).ok(), &mut faults);

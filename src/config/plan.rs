@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use aigate_contract::{Description, Offers, Target, predict::Signature};
+use aigate_contract::{Description, Offers, Provider, Target, predict::Signature};
 
 use super::document::{FailoverTo, Log, Strategy, TaskName, Telemetry};
 
@@ -92,6 +92,8 @@ pub struct PredictPlan {
 pub struct DeploymentPlan {
     /// Its names.
     pub target: Arc<Target>,
+    /// Its provider.
+    pub provider: Arc<dyn Provider>,
     /// What its provider can do.
     pub offers: Offers,
     /// Its provider in words.

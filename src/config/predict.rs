@@ -10,7 +10,7 @@ use aigate_contract::{
 
 use super::{
     check::Built,
-    document::{Deployment, FailoverTo, Model, Strategy},
+    document::{Deployment, FailoverTo, Model},
     load::join,
     plan::{DeploymentPlan, PredictPlan},
 };
@@ -133,11 +133,10 @@ fn check_list<'a>(
     }
 }
 
-/// Completes a predict deployment: its version, its form, whether it stands in for others.
+/// Completes a predict deployment: its version and its form.
 pub(super) fn deployment(
     providers: &Built,
     model: &PredictPlan,
-    strategy: Strategy,
     deployment: &Deployment,
     plan: &mut DeploymentPlan,
     path: &[&str],
@@ -159,11 +158,6 @@ pub(super) fn deployment(
         }
         compare(&model.signature, &known.signature, &at("target"), faults);
         target.version = Some(known.version.as_str().into());
-        target.fallback = match strategy {
-            Strategy::Order => path.last() != Some(&"0"),
-            // One with a weight has a share of the calls of its own.
-            Strategy::Weighted => plan.weight == 0,
-        };
     } else {
         match deployment.version.as_deref() {
             Some("") | None => faults.push(Fault::at(

@@ -55,9 +55,15 @@ where
     let mut trail = None;
     let outcome = match admitted {
         Ok(caller) => {
-            let fresh = Arc::new(Trail::new(Arc::clone(&id), traceparent).by(caller));
-            trail = Some(Arc::clone(&fresh));
-            inner(fresh).await
+            let fresh = Trail::new(Arc::clone(&id), traceparent).by(caller);
+            match refuses_degraded(headers) {
+                Ok(refuses_degraded) => {
+                    let fresh = Arc::new(fresh.refusing_degraded(refuses_degraded));
+                    trail = Some(Arc::clone(&fresh));
+                    inner(fresh).await
+                }
+                Err(refusal) => Err(refusal),
+            }
         }
         Err(refusal) => Err(refusal),
     };
@@ -90,6 +96,18 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
     match headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(fit) {
         Some(id) => id.into(),
         None => Uuid::now_v7().simple().encode_lower(&mut Uuid::encode_buffer()).to_owned().into(),
+    }
+}
+
+/// `x-aigate-degraded: refuse` of a caller who would rather have no answer than that of a model that stands in for others.
+fn refuses_degraded(headers: &HeaderMap) -> Result<bool, Refusal> {
+    match headers.get(DEGRADED).map(HeaderValue::as_bytes) {
+        None | Some(b"accept") => Ok(false),
+        Some(b"refuse") => Ok(true),
+        Some(_) => {
+            let message = "the header `x-aigate-degraded` of a request is `refuse` or `accept`";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, message).code("invalid_header"))
+        }
     }
 }
 

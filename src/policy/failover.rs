@@ -57,6 +57,9 @@ impl<T: Task> Failover<T> {
     async fn round(&self, mut call: Call<T>) -> Result<T::Response> {
         for index in order(self.strategy, &self.candidates) {
             let Some(candidate) = self.candidates.get(index) else { continue };
+            if candidate.target.fallback && call.trail.refuses_degraded {
+                continue;
+            }
             if Instant::now() >= call.deadline {
                 break;
             }

@@ -69,7 +69,7 @@ impl Stage {
 }
 
 /// Runs a suite; its own words when it fails.
-async fn run(mut suite: Command) {
+pub(crate) async fn run(mut suite: Command) {
     let output = tokio::task::spawn_blocking(move || suite.output().unwrap()).await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");

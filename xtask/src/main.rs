@@ -2,6 +2,7 @@
 //! the gateway beside nginx.
 
 mod bench;
+mod models;
 mod run;
 mod test;
 

@@ -6,7 +6,10 @@ use std::{
     process::Command,
 };
 
-use crate::run::{apt, is_there, root, run, say, watch};
+use crate::{
+    models,
+    run::{apt, is_there, root, run, say, watch},
+};
 
 /// Sets up the SDKs, runs every test, prints one summary.
 pub(crate) fn test() -> Result<(), String> {
@@ -14,9 +17,13 @@ pub(crate) fn test() -> Result<(), String> {
     let python = venv(&root, "venv", "tests/clients/python/requirements.txt", "the OpenAI SDK for Python")?;
     let what = "the Triton and KServe clients and scikit-learn";
     let inference = venv(&root, "inference-venv", "tests/clients/inference/requirements.txt", what)?;
+    let what = "llama.cpp, the OpenAI SDK and the Hugging Face Hub's client";
+    let neural = venv(&root, "neural-venv", "tests/clients/neural/requirements.txt", what)?;
+    let (files, encoders) = (models::gguf(&root, &neural)?, models::encoders(&root)?);
     let node = node_sdk(&root)?;
     say(
-        "running every test: unit, golden, property, behaviour, the OpenAI SDKs, the Triton and KServe clients, scikit-learn",
+        "running every test: unit, golden, property, behaviour, the OpenAI SDKs, the Triton and KServe clients, scikit-learn, \
+         llama.cpp, sentence-transformers",
     );
     let german = german_credit(&root);
     let mut tally = Tally::default();
@@ -26,6 +33,9 @@ pub(crate) fn test() -> Result<(), String> {
         .args(["test", "--workspace", "--locked", "--no-fail-fast", "--", "--include-ignored"])
         .env("AIGATE_TEST_PYTHON", &python)
         .env("AIGATE_TEST_INFERENCE_PYTHON", &inference)
+        .env("AIGATE_TEST_NEURAL_PYTHON", &neural)
+        .env("AIGATE_TEST_GGUF", &files)
+        .env("AIGATE_TEST_ENCODERS", &encoders)
         .env("AIGATE_TEST_NODE", &node)
         .env("AIGATE_TEST_GERMAN_CREDIT", &german);
     let succeeded = watch(&mut cargo, |line| tally.read(line))?;

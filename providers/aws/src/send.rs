@@ -35,10 +35,12 @@ pub(crate) fn prepare(
 /// The SDK writes tool schemas from hash maps, in another order each time; Bedrock's prompt cache would never find the
 /// same prefix again.
 fn sort(request: &mut HttpRequest) {
-    let Some(value) = request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
+    let Some(mut value) =
+        request.body().bytes().and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
     else {
         return;
     };
+    value.sort_all_objects();
     let Ok(text) = serde_json::to_vec(&value) else { return };
     if request.headers_mut().try_insert("content-length", text.len().to_string()).is_ok() {
         *request.body_mut() = SdkBody::from(text);

@@ -73,7 +73,10 @@ fn triggered(error: &Value) -> Vec<String> {
             .and_then(Value::as_object)
     });
     let categories = result.into_iter().flatten();
-    categories.filter_map(|(name, verdict)| category(name, verdict)).take(MOST).collect()
+    let mut said: Vec<String> = categories.filter_map(|(name, verdict)| category(name, verdict)).collect();
+    said.sort();
+    said.truncate(MOST);
+    said
 }
 
 fn category(name: &str, verdict: &Value) -> Option<String> {

@@ -119,6 +119,8 @@ pub struct Trail {
     pub caller: Option<Arc<str>>,
     /// When the call arrived.
     pub started: Instant,
+    /// Whether the caller would rather have no answer than a degraded one.
+    pub refuses_degraded: bool,
     urgent: AtomicBool,
     notes: Mutex<Notes>,
 }
@@ -200,6 +202,7 @@ impl Trail {
             own: OnceLock::new(),
             caller: None,
             started: Instant::now(),
+            refuses_degraded: false,
             urgent: AtomicBool::new(false),
             notes: Mutex::default(),
         }
@@ -229,6 +232,13 @@ impl Trail {
     /// Whether every deployment was left alone.
     pub fn is_urgent(&self) -> bool {
         self.urgent.load(Ordering::Relaxed)
+    }
+
+    /// The call of one who refuses degraded answers, or does not.
+    #[must_use]
+    pub fn refusing_degraded(mut self, refuses: bool) -> Self {
+        self.refuses_degraded = refuses;
+        self
     }
 
     /// The call of a known caller.

@@ -63,6 +63,14 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// What `aigate check --explain` tells of one deployment beyond what all have: names and words, in order.
+    fn explain(&self, _task: &str, _target: &str) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// The gateway begins to serve: what is to be ready from the start is made ready, in the background.
+    fn prepare(&self, _task: &str, _target: &str) {}
+
     /// What a predict model on this machine knows of itself; a cloud's deployments are declared in the config.
     fn known(&self, _target: &str) -> Option<Known> {
         None

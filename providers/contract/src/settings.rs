@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 
+use bytesize::ByteSize;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
@@ -125,5 +126,74 @@ impl JsonSchema for Interval {
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// An amount of memory in the config, with its unit in the value: `512MiB`, `4GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SizeVisitor;
+
+        impl serde::de::Visitor<'_> for SizeVisitor {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an amount of memory with its unit, such as \"512MiB\" or \"4GiB\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
+                let has_unit = text.trim_end().ends_with(|last: char| last.is_ascii_alphabetic());
+                match text.parse::<ByteSize>() {
+                    Ok(size) if has_unit => Ok(Size(size.as_u64())),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+impl JsonSchema for Size {
+    fn schema_name() -> Cow<'static, str> {
+        "Size".into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "An amount of memory with its unit: `512MiB`, `4GiB`.",
+            "examples": ["4GiB"]
+        })
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ByteSize(self.0).display().iec().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(text: &str) -> Result<u64, String> {
+        let quoted = serde_json::Value::from(text);
+        serde_json::from_value::<Size>(quoted).map(|size| size.0).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_amount_of_memory_is_read_with_its_unit_and_only_with_one() {
+        assert_eq!(size("4GiB"), Ok(4 << 30));
+        assert_eq!(size("512 MiB"), Ok(512 << 20));
+        assert_eq!(size("2GB"), Ok(2_000_000_000));
+        for wrong in ["4096", "", "four", "-1GiB", "4 parrots"] {
+            assert!(size(wrong).unwrap_err().contains("such as \"512MiB\""), "{wrong}");
+        }
+        assert_eq!(Size(1536 << 20).to_string(), "1.5 GiB");
     }
 }

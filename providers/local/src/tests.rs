@@ -29,7 +29,7 @@ impl Folder {
     }
 
     fn provider(&self) -> std::sync::Arc<Local> {
-        build(&Config { folder: Some(self.0.clone()) }).unwrap()
+        build(&Config { folder: Some(self.0.clone()), ..Config::default() }).unwrap()
     }
 
     /// A model of two inputs; `income` is missing in some rows, so that it may be.

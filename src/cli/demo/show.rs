@@ -28,13 +28,20 @@ impl Show {
         if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    pub(super) fn welcome(self, url: String, operations: String) -> String {
+    pub(super) fn welcome(self, url: String, operations: String, own: Option<&str>) -> String {
+        let own = match own {
+            Some(target) => format!("Chat falls back to the model `{target}` on this machine when every cloud is gone."),
+            None => "No chat model is on this machine: chat is refused when every cloud is gone. To see it fall back, put a GGUF\n\
+                     file into ./models, or: aigate model pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF qwen2.5-0.5b-instruct-q4_k_m.gguf"
+                .to_owned(),
+        };
         let title = self.paint("1", "aigate demo");
         format!(
             r#"{title}: one endpoint in front of Azure, AWS and Google.
 The three clouds are SIMULATED: servers on this machine that speak the clouds' wire protocols. No network, no
 credentials; their chat only repeats the question, their credit scores are those of the sample model that is built in.
-The gateway in front of them is the real one, and so is its model on this machine.
+The gateway in front of them is the real one, and so are its models on this machine.
+{own}
 
   endpoint  {url}/v1      metrics  {operations}/metrics
 
@@ -66,7 +73,14 @@ Try it while the tour runs:
                 } else {
                     String::new()
                 };
-                format!("  call {:>2}  {form:<6}  {who} {millis:>5} ms  \"{text}\"{tries}\n", call.number)
+                let mark = if call.degraded { "  DEGRADED: the model on this machine" } else { "" };
+                // What a model says may have line ends and control characters.
+                let text: String =
+                    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(100).collect();
+                format!(
+                    "  call {:>2}  {form:<6}  {who} {millis:>5} ms  \"{text}\"{mark}{tries}\n",
+                    call.number
+                )
             }
             Err(why) => {
                 let failed = self.paint("31", "no answer        ");
@@ -104,12 +118,13 @@ Try it while the tour runs:
     pub(super) fn farewell(self, tally: &Tally) -> String {
         let title = self.paint("1", "== the tally");
         format!(
-            "\n{title}\n  {} calls: {} answered, {} of them by another cloud than the first; {} refused while every cloud was \
-             gone; {} surprises\n  \
+            "\n{title}\n  {} calls: {} answered, {} of them after another attempt, {} by the model on this machine; {} refused \
+             while every cloud was gone; {} surprises\n  \
              {} credit decisions: {} answered, {} of them by the model on this machine\n",
             tally.calls,
             tally.answered,
             tally.failed_over,
+            tally.own,
             tally.refused_as_told,
             tally.surprises,
             tally.decisions,

@@ -12,6 +12,8 @@ pub(super) struct Stage {
     pub(super) azure: Cloud,
     pub(super) aws: Cloud,
     pub(super) google: Cloud,
+    /// The chat model of this machine that is the last to be asked, if there is one.
+    pub(super) own: Option<String>,
     running: Running,
     credentials: PathBuf,
 }
@@ -39,11 +41,12 @@ impl Stage {
         let google = cloud(CloudKind::Google, 100, 3).await.map_err(failed)?;
         let credentials =
             write_credentials().map_err(|error| format!("cannot write a temporary file: {error}"))?;
-        let config = config(port, &azure, &aws, &google, &credentials);
+        let own = own_model();
+        let config = config(port, &azure, &aws, &google, &credentials, own.as_deref());
         let plan = plan(&Source::Text(config))?;
         let running =
             Running::start(&plan).await.map_err(|why| format!("{why} (choose another with --port)"))?;
-        Ok(Self { azure, aws, google, running, credentials })
+        Ok(Self { azure, aws, google, own, running, credentials })
     }
 
     pub(super) fn url(&self) -> String {
@@ -73,7 +76,31 @@ fn write_credentials() -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-fn config(port: u16, azure: &Cloud, aws: &Cloud, google: &Cloud, credentials: &std::path::Path) -> String {
+/// The smallest chat model that is on this machine.
+#[cfg(feature = "language")]
+fn own_model() -> Option<String> {
+    const MOST: u64 = 4 << 30;
+    let smallest = aigate_local::installed(std::path::Path::new("models")).into_iter().next()?;
+    (smallest.memory <= MOST).then_some(smallest.target)
+}
+
+#[cfg(not(feature = "language"))]
+fn own_model() -> Option<String> {
+    None
+}
+
+fn config(
+    port: u16,
+    azure: &Cloud,
+    aws: &Cloud,
+    google: &Cloud,
+    credentials: &std::path::Path,
+    own: Option<&str>,
+) -> String {
+    // A model on this machine needs more than the moment that simulated clouds are given.
+    let (attempt, load) = if own.is_some() { ("4s", "start") } else { ("1s", "first_use") };
+    let own =
+        own.map(|target| format!("{{ provider = \"local\", target = \"{target}\" }},")).unwrap_or_default();
     let Credentials { access_key, secret_key, api_key, .. } = Credentials::default();
     let credentials = credentials.display();
     let (azure, aws, google) = (azure.url(), aws.url(), google.url());
@@ -118,12 +145,13 @@ credentials = "{credentials}"
 
 [providers.local]
 kind = "local"
+load = "{load}"
 
 [defaults.timeouts]
-attempt = "1s"
-first_chunk = "1s"
+attempt = "{attempt}"
+first_chunk = "{attempt}"
 idle = "1s"
-deadline = "10s"
+deadline = "15s"
 
 [defaults.breaker]
 failures = 3
@@ -136,6 +164,7 @@ deployments = [
   {{ provider = "azure-simulated", target = "gpt-4.1-mini" }},
   {{ provider = "aws-simulated", target = "eu.anthropic.claude-haiku-4-5-20251001-v1:0" }},
   {{ provider = "google-simulated", target = "gemini-2.5-flash" }},
+  {own}
 ]
 
 [models.embedder]

@@ -21,6 +21,8 @@ pub(super) struct Tally {
     pub(super) answered: usize,
     pub(super) failed_over: usize,
     pub(super) refused_as_told: usize,
+    /// Chat answers of the model on this machine.
+    pub(super) own: usize,
     pub(super) decisions: usize,
     pub(super) decided: usize,
     /// Decisions by the model on this machine.
@@ -93,7 +95,8 @@ pub(super) async fn tour(stage: &Stage, show: &Show) -> Result<Tally, String> {
             tally.calls += 1;
             let streamed = tally.calls % 2 == 0;
             let call = call(&client, &stage.url(), tally.calls, streamed).await;
-            match (&call.answer, act.answers) {
+            tally.own += usize::from(call.degraded && call.answer.is_ok());
+            match (&call.answer, act.answers || stage.own.is_some()) {
                 (Ok(_), true) => tally.answered += 1,
                 (Err(_), false) => tally.refused_as_told += 1,
                 _ => tally.surprises += 1,
@@ -125,6 +128,8 @@ pub(super) struct DemoCall {
     pub(super) streamed: bool,
     pub(super) deployment: String,
     pub(super) attempts: usize,
+    /// Answered by the model on this machine.
+    pub(super) degraded: bool,
     pub(super) elapsed: Duration,
     /// The text, or what the error said.
     pub(super) answer: Result<String, String>,
@@ -136,13 +141,14 @@ async fn call(client: &reqwest::Client, url: &str, number: usize, streamed: bool
     let body = json!({
         "model": "assistant",
         "stream": streamed,
+        "max_tokens": 12,
         "messages": [{ "role": "user", "content": question }],
     });
     let request = client
         .post(format!("{url}/v1/chat/completions"))
         .header("content-type", "application/json")
         .body(body.to_string());
-    let (mut deployment, mut attempts) = (String::new(), 0);
+    let (mut deployment, mut attempts, mut degraded) = (String::new(), 0, false);
     let answer = match request.send().await {
         Err(error) => Err(error.to_string()),
         Ok(response) => {
@@ -156,16 +162,17 @@ async fn call(client: &reqwest::Client, url: &str, number: usize, streamed: bool
             };
             deployment = header("x-aigate-deployment");
             attempts = header("x-aigate-attempts").parse().unwrap_or(0);
+            degraded = header("x-aigate-degraded") == "local";
             let failed = !response.status().is_success();
             let status = response.status();
             match response.text().await {
                 Err(error) => Err(error.to_string()),
                 Ok(text) if failed => Err(format!("{status}: {}", message(&text))),
-                Ok(text) => read(&text, streamed, &question),
+                Ok(text) => read(&text, streamed, (!degraded).then_some(&question)),
             }
         }
     };
-    DemoCall { number, streamed, deployment, attempts, elapsed: begun.elapsed(), answer }
+    DemoCall { number, streamed, deployment, attempts, degraded, elapsed: begun.elapsed(), answer }
 }
 
 fn message(text: &str) -> String {
@@ -173,8 +180,8 @@ fn message(text: &str) -> String {
     value.pointer("/error/message").and_then(Value::as_str).unwrap_or(text).to_owned()
 }
 
-/// The whole text of an answer; an error when it is not the answer to this question.
-fn read(text: &str, streamed: bool, question: &str) -> Result<String, String> {
+/// The whole text of an answer; an error when it does not repeat the question, as simulated clouds do.
+fn read(text: &str, streamed: bool, question: Option<&String>) -> Result<String, String> {
     let answer = if streamed {
         let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
         if !text.trim_end().ends_with("data: [DONE]") {
@@ -188,7 +195,7 @@ fn read(text: &str, streamed: bool, question: &str) -> Result<String, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         value.pointer("/choices/0/message/content").and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    if answer.ends_with(question) {
+    if question.is_none_or(|question| answer.ends_with(question)) {
         Ok(answer)
     } else {
         Err(format!("not the answer to this call: {answer}"))

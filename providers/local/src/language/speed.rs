@@ -1,0 +1,23 @@
+//! How fast a chat model should be, from measurements of others: answers are bound by how fast the weights are read, prompts by
+//! arithmetic. What a machine really does, `aigate model show --measure` tells.
+
+use aigate_neural::chat::Facts;
+
+/// Measured on two threads of an AMD EPYC (AVX2), with models of 0.5 and 1.2 billion numbers: see `bench/RESULTS.md`.
+const MEASURED_THREADS: usize = 2;
+const BYTES_A_SECOND: f64 = 12e9;
+const MULTIPLICATIONS_A_SECOND: f64 = 60e9;
+
+/// In words, with what it rests on.
+pub(super) fn of_chat(facts: &Facts, threads: usize) -> String {
+    let answer = BYTES_A_SECOND / facts.weights as f64;
+    let prompt = MULTIPLICATIONS_A_SECOND / facts.parameters as f64;
+    let own = match threads {
+        MEASURED_THREADS => String::new(),
+        threads => format!("; this has {threads} threads"),
+    };
+    format!(
+        "about {answer:.0} tokens/s of an answer and {prompt:.0} of a prompt, by measurements on {MEASURED_THREADS} threads of a \
+         server with AVX2{own}: `aigate model show --measure` measures here"
+    )
+}
