@@ -88,7 +88,6 @@ fn log_probabilities_are_those_of_llama_cpp_and_greedy_text_is_the_same_for_200_
         }
         far.sort_by(f32::total_cmp);
         let median = far[far.len() / 2];
-        println!("{name}: prompts of one token are {median:.5} off in the median, {far:?}");
         if median > ONE_TOKEN {
             faults.push(format!("{name}: prompts of one token are {median} off in the median"));
         }
@@ -98,7 +97,6 @@ fn log_probabilities_are_those_of_llama_cpp_and_greedy_text_is_the_same_for_200_
         let logits = decoder.forward(&team, &mut cache, &mut workspace, &long, &stop).unwrap();
         let far = distance(&log_softmax(logits), &numbers(&same["long"]));
         let allowed = 1.5 * own(&|run| run["long"].clone());
-        println!("{name}: {far:.4} of {allowed:.4} after the long prompt");
         if far > allowed {
             faults.push(format!("{name}: {far} off after the long prompt, {allowed} is allowed"));
         }

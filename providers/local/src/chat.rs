@@ -45,6 +45,7 @@ enum Said {
 struct Saying {
     said: UnboundedReceiver<Result<Said>>,
     stop: Arc<AtomicBool>,
+    done: bool,
 }
 
 impl Serve<Chat> for Local {
@@ -95,14 +96,21 @@ impl Local {
                 let _ = sender.send(Err(error));
             }
         }))?;
-        Ok(Saying { said, stop })
+        Ok(Saying { said, stop, done: false })
     }
 }
 
 impl Saying {
     /// `None` after the end.
     async fn next(&mut self) -> Result<Option<Said>> {
-        self.said.recv().await.transpose()
+        let said = self.said.recv().await.transpose()?;
+        match &said {
+            None if !self.done => Err(Error::new(ErrorKind::Internal, "a worker ended before its answer")),
+            said_now => {
+                self.done |= matches!(said_now, Some(Said::Done(_)));
+                Ok(said)
+            }
+        }
     }
 }
 

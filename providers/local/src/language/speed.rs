@@ -5,8 +5,8 @@ use aigate_neural::chat::Facts;
 
 /// Measured on two threads of an AMD EPYC (AVX2), with models of 0.5 and 1.2 billion numbers: see `bench/RESULTS.md`.
 const MEASURED_THREADS: usize = 2;
-const BYTES_A_SECOND: f64 = 12e9;
-const MULTIPLICATIONS_A_SECOND: f64 = 60e9;
+const BYTES_A_SECOND: f64 = 19e9;
+const MULTIPLICATIONS_A_SECOND: f64 = 80e9;
 
 /// In words, with what it rests on.
 pub(super) fn of_chat(facts: &Facts, threads: usize) -> String {

@@ -1,6 +1,7 @@
 //! The workers of a model and the queue before them. Workers come with the work and go when there is none.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -165,9 +166,11 @@ impl<W: Worker> Shared<W> {
             Err(why) => return Err(failed(ErrorKind::Overloaded, Some(Duration::from_secs(5)), &why)),
         };
         let started = Instant::now();
-        let model = match W::load(&self.residence) {
-            Ok(model) => Arc::new(model),
-            Err(why) => return Err(failed(ErrorKind::Missing, None, &why)),
+        // A panic would leave everybody who waits waiting.
+        let model = match catch_unwind(|| W::load(&self.residence)) {
+            Ok(Ok(model)) => Arc::new(model),
+            Ok(Err(why)) => return Err(failed(ErrorKind::Missing, None, &why)),
+            Err(_) => return Err(failed(ErrorKind::Internal, None, "its reader failed on it (a defect)")),
         };
         let elapsed = started.elapsed();
         tracing::info!(model = %target, memory = %Size(*bytes), ?elapsed, "loaded a model on this machine");
@@ -183,9 +186,14 @@ impl<W: Worker> Shared<W> {
         while let Some(work) = self.next() {
             self.busy.fetch_add(1, SeqCst);
             let started = Instant::now();
-            work(Ok(&mut worker));
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(Ok(&mut worker))));
             self.pace.took(started.elapsed());
             self.busy.fetch_sub(1, SeqCst);
+            if outcome.is_err() {
+                // Who asked is told by the end of what it listens to. What the worker holds may be half done.
+                tracing::error!(model = %self.residence.target, "a model's worker panicked (a defect): another one takes over");
+                return;
+            }
         }
     }
 

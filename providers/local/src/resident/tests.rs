@@ -95,6 +95,19 @@ fn a_model_that_cannot_be_loaded_tells_each_caller_why() {
 }
 
 #[test]
+fn work_that_panics_takes_nothing_but_itself_down() {
+    let resident = Resident::<Echo>::new(residence("panics", 1, 4), &Memory::new(10));
+    let (begun, begins) = mpsc::channel();
+    for _ in 0..3 {
+        resident.submit(Box::new(|_: Result<&mut Echo, Error>| panic!("on purpose"))).unwrap();
+        let (work, end) = held(&begun);
+        resident.submit(work).unwrap();
+        begins.recv().unwrap().unwrap();
+        drop(end);
+    }
+}
+
+#[test]
 fn an_idle_model_is_unloaded_and_comes_back_when_it_is_asked() {
     let brief = Residence { unload_after: Some(Duration::from_millis(1)), ..residence("brief", 2, 2) };
     let memory = Memory::new(10);
