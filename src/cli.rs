@@ -41,7 +41,7 @@ enum Command {
     },
     /// Show failover at work on simulated clouds: no network, no credentials.
     Demo(demo::Arguments),
-    /// Train, evaluate and explain models over tables.
+    /// Models of this machine: train, evaluate and explain those over tables; fetch, list, show and remove language models.
     Model {
         #[command(subcommand)]
         command: model::Command,

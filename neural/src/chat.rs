@@ -36,6 +36,8 @@ pub struct ChatModel {
 pub struct Tokens {
     /// Its tokens.
     pub ids: Vec<u32>,
+    /// What the template wrote.
+    pub text: String,
     /// What tells thoughts from the answer, where the model's template knows of thoughts.
     pub thoughts: Option<Thoughts>,
 }
@@ -105,8 +107,9 @@ impl ChatModel {
         if let Some(bos) = bos.filter(|bos| ids.first() != Some(bos)) {
             ids.insert(0, bos);
         }
-        let end: String = parts.iter().rev().take(4).rev().map(|(text, _)| *text).collect();
-        Ok(Tokens { ids, thoughts: Thoughts::of(self.template.source(), &end) })
+        let text: String = parts.iter().map(|(text, _)| *text).collect();
+        let thoughts = Thoughts::of(self.template.source(), &text);
+        Ok(Tokens { ids, text, thoughts })
     }
 
     /// The vocabulary, prepared for constraints.

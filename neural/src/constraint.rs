@@ -124,9 +124,18 @@ impl std::fmt::Debug for Hidden {
     }
 }
 
-/// The grammar engine appends its state and backtraces to its errors; the first line says what is wrong.
+/// The grammar engine appends its state and backtraces to its errors; the first line says what is wrong. That of a regular
+/// expression only announces it: the reason is the last one.
 fn first_line(error: impl std::fmt::Display) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    match lines.find(|line| line.starts_with("error:")) {
+        Some(reason) if first.ends_with(':') => {
+            format!("{first} {}", reason.trim_start_matches("error:").trim())
+        }
+        _ => first,
+    }
 }
 
 #[cfg(test)]

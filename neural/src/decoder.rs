@@ -41,6 +41,14 @@ impl Decoder {
         Ok(Self { shape, weights })
     }
 
+    /// Checks by the file's header what [`Decoder::read`] would find.
+    ///
+    /// # Errors
+    /// As those of [`Decoder::read`].
+    pub fn check(file: &File, shape: &Shape) -> Result<(), String> {
+        weights::Weights::check(file, shape)
+    }
+
     /// Its numbers.
     pub fn shape(&self) -> &Shape {
         &self.shape

@@ -77,6 +77,15 @@ impl Encoder {
         Ok(Encoder { vocabulary, network, head, assumes_mean: layout.pooling.is_none() })
     }
 
+    /// Checks what [`Encoder::open`] would find, but for the tensors' shapes: settings, tokenizer, the weights' headers.
+    pub fn check(folder: &Path) -> Result<(), String> {
+        let layout = Layout::read(folder)?;
+        let config = Config::read(&layout.transformer)?;
+        Vocabulary::open(&layout, config.vocabulary, config.longest())?;
+        Weights::open(&layout.transformer, config.family.prefix())?;
+        Head::read(&layout, config.hidden).map(drop)
+    }
+
     /// The memory that [`Encoder::open`] and [`Encoder::embed`] on so many threads would take, from the settings alone. What linear layers
     /// after the pooling hold, a few megabytes at most, is not in it.
     pub fn estimate(folder: &Path, threads: usize) -> Result<Estimate, String> {

@@ -153,12 +153,20 @@ async fn what_a_model_cannot_do_is_refused_by_name_and_what_does_not_fit_by_its_
     let picture =
         json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": "data:," } }] }]);
     let long = json!([{ "role": "user", "content": "x".repeat(500) }]);
+    let book = json!([{ "role": "user", "content": "x".repeat(100_000) }]);
+    let endless = json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": { "$ref": "#" } } });
     let schema = json!({ "type": "json_schema", "json_schema": { "name": "s", "schema": { "not": {} } } });
     for (body, param, words) in [
         (with("tools", tool), "tools", "chat template takes none"),
         (with("messages", picture), "messages[0].content[0]", "text only"),
         (with("reasoning_effort", json!("high")), "reasoning_effort", "no switch for thinking"),
         (with("response_format", schema), "response_format.json_schema.schema", "not"),
+        (with("response_format", endless), "response_format.json_schema.schema", "refer only to itself"),
+        (with("reasoning_effort", json!("silly")), "reasoning_effort", "not \"silly\""),
+        (with("logit_bias", json!({ "99999": 1 })), "logit_bias", "vocabulary has 259"),
+        (with("n", json!(9)), "n", "at most 8"),
+        (with("tool_choice", json!("required")), "tool_choice", "there are no `tools`"),
+        (with("messages", book), "messages", "100000 bytes"),
         (with("top_k", json!(1.5)), "top_k", "whole number"),
         (with("logit_bias", json!({ "x": 1 })), "logit_bias", "token ids"),
         (with("messages", long), "messages", "the model's context here is 200"),

@@ -4,19 +4,19 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 
-/// What a child process runs: a pull into the folder that its environment names.
+/// What a child process runs: a pull into the folder that its environment names. The other tests here start it in processes of
+/// its own; without their environment there is nothing to pull.
 #[tokio::test]
-#[ignore = "the other tests here start it in processes of its own"]
 async fn child() {
-    let variable = |name: &str| std::env::var(name).unwrap();
+    let Ok(wanted) = std::env::var("PULL") else { return };
     let cache = Cache::from_environment().unwrap();
     let options = Options::from_environment().unwrap();
-    aigate_hub::pull(&reference(&variable("PULL")), &cache, &options, &Notes::default()).await.unwrap();
+    aigate_hub::pull(&reference(&wanted), &cache, &options, &Notes::default()).await.unwrap();
 }
 
 fn start(hub: &StandIn, folder: &Folder, more: &[(&str, &str)]) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "process::child", "--ignored"]);
+    command.args(["--exact", "process::child"]);
     command
         .env("PULL", "hf:o/r/a.gguf")
         .env("HF_ENDPOINT", hub.endpoint())

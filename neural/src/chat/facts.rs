@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{header_length, template, tokenizer};
 use crate::{
-    decoder::{BATCH, Shape},
+    decoder::{BATCH, Decoder, Shape},
     gguf::{File, kind_name},
     kernels::Format,
     tools::Style,
@@ -58,6 +58,7 @@ impl Facts {
         let shape = Shape::read(metadata)?;
         let template = template(metadata)?;
         let vocabulary = tokenizer(file)?.size();
+        Decoder::check(file, &shape)?;
         let text = |key: &str| Ok::<_, String>(metadata.text(key)?.map(str::to_owned));
         let mut by_format: BTreeMap<u32, u64> = BTreeMap::new();
         for tensor in file.tensors() {
@@ -84,8 +85,8 @@ impl Facts {
             licence: text("general.license")?,
             weights: file.tensors().map(|tensor| tensor.bytes).sum(),
             per_token: shape.cache_bytes_per_token(),
-            // Texts, ids, merges and the tree for constraints, each about as long as the header.
-            vocabulary_bytes: 6 * header_length(file, path),
+            // Texts, ids, merges and the tree for constraints: measured, beside the header's length.
+            vocabulary_bytes: 14 * header_length(file, path),
             workspace: workspace(file, &shape, vocabulary),
         })
     }
@@ -93,7 +94,9 @@ impl Facts {
     /// Bytes of memory with so many sessions of so many tokens each.
     pub fn memory(&self, sessions: usize, context: usize) -> u64 {
         let session = self.workspace + self.per_token * context as u64;
-        self.weights + self.vocabulary_bytes + session * sessions as u64
+        // Rows that are padded, and what an allocator rounds up.
+        let rounding = self.weights / 32;
+        self.weights + rounding + self.vocabulary_bytes + session * sessions as u64
     }
 }
 

@@ -166,7 +166,9 @@ impl<'a> Keys<'a> {
         let found = FAMILIES.iter().find(|(known, _)| *known == name);
         let (_, family) = found.ok_or_else(|| {
             let known: Vec<_> = FAMILIES.iter().map(|(known, _)| *known).collect();
-            format!("the architecture `{name}` is not supported: {} are", known.join(", "))
+            // It comes from a file, and may be anything.
+            let shown: String = name.chars().take(64).collect();
+            format!("the architecture {shown:?} is not supported: {} are", known.join(", "))
         })?;
         Ok(Self { metadata, name, family: *family })
     }

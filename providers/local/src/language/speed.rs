@@ -10,11 +10,13 @@ const MULTIPLICATIONS_A_SECOND: f64 = 80e9;
 
 /// In words, with what it rests on.
 pub(super) fn of_chat(facts: &Facts, threads: usize) -> String {
-    let answer = BYTES_A_SECOND / facts.weights as f64;
-    let prompt = MULTIPLICATIONS_A_SECOND / facts.parameters as f64;
+    // Prompts are arithmetic, which grows with the threads. Two threads read memory about as fast as it can be read.
+    let share = threads as f64 / MEASURED_THREADS as f64;
+    let answer = BYTES_A_SECOND / facts.weights as f64 * (1.2 * share).min(1.0);
+    let prompt = MULTIPLICATIONS_A_SECOND / facts.parameters as f64 * share;
     let own = match threads {
         MEASURED_THREADS => String::new(),
-        threads => format!("; this has {threads} threads"),
+        threads => format!(", reckoned for {threads}"),
     };
     format!(
         "about {answer:.0} tokens/s of an answer and {prompt:.0} of a prompt, by measurements on {MEASURED_THREADS} threads of a \

@@ -155,6 +155,7 @@ impl<W: Worker> Shared<W> {
         let Residence { target, bytes, .. } = &self.residence;
         let failed = |kind, wait: Option<Duration>, why: &str| {
             let message = format!("`{target}` cannot be loaded: {why}");
+            tracing::error!(model = %target, %why, "a model on this machine cannot be loaded");
             move || Error::new(kind, message.clone()).with_retry_after(wait)
         };
         let mut known = self.model();
@@ -205,7 +206,10 @@ impl<W: Worker> Shared<W> {
         };
         match item {
             Ok(Item::Work(work)) => Some(work),
-            Ok(Item::Leave) => None,
+            Ok(Item::Leave) => {
+                tracing::info!(model = %self.residence.target, "an idle model on this machine makes room for another");
+                None
+            }
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => {
                 tracing::info!(model = %self.residence.target, "a model on this machine was idle: it is unloaded");
