@@ -38,6 +38,8 @@ pub struct Facts {
     /// Bytes that the vocabulary takes, and a session beside its conversation.
     vocabulary_bytes: u64,
     workspace: u64,
+    /// Bytes of the largest tensor: it is in memory twice for a moment, as read and as the kernels want it.
+    largest: u64,
 }
 
 impl Facts {
@@ -88,6 +90,7 @@ impl Facts {
             // Texts, ids, merges and the tree for constraints: measured, beside the header's length.
             vocabulary_bytes: 14 * header_length(file, path),
             workspace: workspace(file, &shape, vocabulary),
+            largest: file.tensors().map(|tensor| tensor.bytes).max().unwrap_or(0),
         })
     }
 
@@ -96,7 +99,7 @@ impl Facts {
         let session = self.workspace + self.per_token * context as u64;
         // Rows that are padded, and what an allocator rounds up.
         let rounding = self.weights / 32;
-        self.weights + rounding + self.vocabulary_bytes + session * sessions as u64
+        self.weights + self.largest + rounding + self.vocabulary_bytes + session * sessions as u64
     }
 }
 

@@ -1,5 +1,7 @@
 //! JSON values as the SDK's documents, and back.
 
+use std::collections::BTreeMap;
+
 use aws_smithy_types::{Document, Number};
 use serde_json::{Map, Value};
 
@@ -31,7 +33,9 @@ pub(crate) fn to_value(document: &Document) -> Value {
         Document::String(text) => Value::String(text.clone()),
         Document::Array(items) => Value::Array(items.iter().map(to_value).collect()),
         Document::Object(fields) => {
-            Value::Object(fields.iter().map(|(name, value)| (name.clone(), to_value(value))).collect())
+            // The SDK keeps fields in a hash map: in the order of their names, the same answer is the same text each time.
+            let sorted: BTreeMap<&String, &Document> = fields.iter().collect();
+            Value::Object(sorted.into_iter().map(|(name, value)| (name.clone(), to_value(value))).collect())
         }
     }
 }
