@@ -4,7 +4,7 @@ mod facts;
 mod session;
 mod stops;
 
-use std::{fs, path::Path, sync::OnceLock};
+use std::{path::Path, sync::OnceLock};
 
 pub use self::{
     facts::Facts,
@@ -145,7 +145,6 @@ fn template(metadata: &Metadata) -> Result<Template, String> {
 }
 
 /// The length of a file's header: what the tokenizer's memory grows with.
-fn header_length(file: &File, path: &Path) -> u64 {
-    let length = fs::metadata(path).map_or_else(|_| file.length(), |about| about.len());
-    file.tensors().map(|tensor| tensor.start).min().unwrap_or(length)
+fn header_length(file: &File) -> u64 {
+    file.tensors().map(|tensor| tensor.start).min().unwrap_or(file.length())
 }

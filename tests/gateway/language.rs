@@ -187,6 +187,58 @@ async fn a_model_that_does_not_fit_into_the_memory_is_a_fault_with_what_it_needs
     assert!(said.contains("needs") && said.contains("`memory` is 100.0 KiB"), "{said}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_chat_template_or_the_model_has_no_use_for_is_named_in_the_answer() {
+    let models = Models::new();
+    let running = start(&(listeners("") + &models.config(""))).await;
+    let (client, url) = (
+        reqwest::Client::builder().build().unwrap(),
+        format!("http://{}/v1/chat/completions", running.address),
+    );
+    let mut body = question("tiny", 2);
+    body["store"] = true.into();
+    body["messages"] = json!([{
+        "role": "user", "name": "somebody",
+        "content": [{ "type": "text", "text": "hello", "cache_control": { "type": "ephemeral" } }],
+    }]);
+    let (headers, status, answer) = ask(&client, &url, body, None).await;
+    assert_eq!(status, 200, "{answer}");
+    let dropped = headers["x-aigate-dropped"].to_str().unwrap();
+    for field in ["store", "messages[].name", "messages[].content[].cache_control"] {
+        assert!(dropped.split(", ").any(|named| named == field), "{field} is not in {dropped}");
+    }
+}
+
+#[test]
+fn a_model_s_needs_are_told_before_it_is_loaded_and_its_speed_is_measured() {
+    let models = Models::new();
+    let config = models.0.path().join("aigate.toml");
+    std::fs::write(
+        &config,
+        models.config("threads = 1\nworkers = 2\nqueue = 7\ncontext = 300\nload = \"start\""),
+    )
+    .unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_aigate"));
+    let output = check.arg("check").arg(&config).args(["--explain", "tiny"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    for words in
+        ["conversations of 300 tokens", "2 with 1 threads, 7 calls may wait", "at the start", "tokens/s"]
+    {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    let mut show = Command::new(env!("CARGO_BIN_EXE_aigate"));
+    let output = show
+        .args(["model", "show", "--measure", "--json"])
+        .arg(models.0.path().join("tiny.gguf"))
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["architecture"], &told["tools"]), (&json!("llama"), &json!(false)));
+    for speed in ["prompt_tokens_per_second", "answer_tokens_per_second"] {
+        assert!(told[speed].as_f64().unwrap() > 0.0, "{told}");
+    }
+}
+
 #[test]
 fn a_model_of_the_hub_that_is_not_here_is_told_with_the_command_that_fetches_it() {
     let cache = tempfile::tempdir().unwrap();

@@ -49,13 +49,13 @@ impl Facts {
     /// Says what is wrong with the file, or what of it is not supported.
     pub fn read(path: &Path) -> Result<Self, String> {
         let file = File::open(path)?;
-        Self::of(&file, path).map_err(|why| match why.contains(&*path.to_string_lossy()) {
+        Self::of(&file).map_err(|why| match why.contains(&*path.to_string_lossy()) {
             true => why,
             false => format!("{}: {why}", path.display()),
         })
     }
 
-    fn of(file: &File, path: &Path) -> Result<Self, String> {
+    fn of(file: &File) -> Result<Self, String> {
         let metadata = file.metadata();
         let shape = Shape::read(metadata)?;
         let template = template(metadata)?;
@@ -88,7 +88,7 @@ impl Facts {
             weights: file.tensors().map(|tensor| tensor.bytes).sum(),
             per_token: shape.cache_bytes_per_token(),
             // Texts, ids, merges and the tree for constraints: measured, beside the header's length.
-            vocabulary_bytes: 14 * header_length(file, path),
+            vocabulary_bytes: 14 * header_length(file),
             workspace: workspace(file, &shape, vocabulary),
             largest: file.tensors().map(|tensor| tensor.bytes).max().unwrap_or(0),
         })
