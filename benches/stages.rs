@@ -100,7 +100,13 @@ impl Provider for Instantly {
     }
 
     fn describe(&self) -> Description {
-        Description { system: "none", endpoint: String::new(), credentials: String::new() }
+        Description {
+            kind: "openai",
+            region: None,
+            system: "none",
+            endpoint: String::new(),
+            credentials: String::new(),
+        }
     }
 
     fn check_target(&self, _task: &str, _target: &str) -> std::result::Result<(), String> {
@@ -110,11 +116,12 @@ impl Provider for Instantly {
 
 fn policies(criterion: &mut Criterion) {
     let config = "[log]\ncalls = false\n[providers.o]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n\
-                  [models.m]\ntask = \"chat\"\ndeployments = [{ provider = \"o\", target = \"t\", concurrency = 100 }]\n";
+                  [models.m]\ntask = \"chat\"\ndeployments = [{ provider = \"o\", target = \"t\", limits_per_replica = { concurrency = 100 } }]\n";
     let mut plan = load(&Source::Text(config.to_owned())).and_then(check).unwrap();
     plan.models[0].deployments[0].offers = Arc::new(Instantly).offers();
-    let metrics = Arc::new(Metrics::new(&plan.version));
-    let routes = Routes::build(&plan, &State::default(), &metrics);
+    let metrics = Arc::new(Metrics::new());
+    let Ok(state) = State::new(&plan, &metrics) else { return };
+    let Ok(routes) = Routes::build(&plan, &state, &metrics) else { return };
     let Some(ModelRoutes::Chat { whole, .. }) = routes.get("m") else { return };
     let request = Arc::new(ChatRequest::parse(Bytes::from_static(BODY)).unwrap());
     let target = Arc::new(Target::new("", ""));

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod diff;
 mod key;
 mod model;
 mod out;
@@ -39,6 +40,15 @@ enum Command {
         #[arg(long, value_name = "MODEL")]
         explain: Option<String>,
     },
+    /// Tell what changes from one configuration file to another.
+    Diff {
+        /// The file as it was.
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The file as it is to be.
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+    },
     /// Show failover at work on simulated clouds: no network, no credentials.
     Demo(demo::Arguments),
     /// Models of this machine: train, evaluate and explain those over tables; fetch, list, show and remove language models.
@@ -72,6 +82,7 @@ pub fn run() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve { config } => serve::serve(config),
         Command::Check { file, explain } => check::check(file, explain.as_deref()),
+        Command::Diff { old, new } => diff::diff(old, new),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Model { command } => model::model(command),
         Command::Key { command: KeyCommand::New { name } } => key::new(&name),

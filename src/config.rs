@@ -2,6 +2,7 @@
 //! document is a [`Plan`]. Start and reload take the same path.
 
 mod check;
+mod diff;
 pub mod document;
 mod interpolate;
 mod load;
@@ -11,11 +12,13 @@ mod schema;
 mod suggest;
 
 pub use self::{
-    check::check,
+    check::{check, check_after},
+    diff::diff,
     load::{Loaded, Source, load},
     plan::{
-        BreakerPlan, DeploymentPlan, KeyPlan, ModelPlan, Plan, PredictPlan, RetryPlan, ServerPlan,
-        TimeoutPlan,
+        Allowance, BreakerPlan, BudgetPlan, CachePlan, CacheStorePlan, DeploymentPlan, HedgeAfter, HedgePlan,
+        KeyPlan, LabelPlan, LimitPlan, Measure, ModelPlan, Plan, PredictPlan, Print, RetryPlan, Scope,
+        ServerPlan, SharedPlan, TimeoutPlan, UpkeepPlan,
     },
     schema::schema,
     suggest::nearest,

@@ -1,7 +1,7 @@
-//! The running gateway: what a plan was built into, and what every request needs of it.
+//! The running gateway: the snapshot that new calls are served from, and what outlives every snapshot.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,12 +9,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use aigate_keys::{Admitted, Gate, Issuer, Refused, Ring};
+use arc_swap::ArcSwap;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::{
-    config::{KeyPlan, Plan, nearest},
-    keys,
+    config::{Plan, nearest},
     metrics::Metrics,
+    reload::Reloads,
     stack::{ModelRoutes, Routes},
     state::State,
 };
@@ -22,7 +25,19 @@ use crate::{
 /// The running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Version of the config that it runs on.
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What became of the configuration's reloads.
+    pub reloads: Reloads,
+    now: ArcSwap<Snapshot>,
+    state: State,
+    draining: AtomicBool,
+}
+
+/// What one configuration was built into. A call keeps the one it began with until its end.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Version of the config.
     pub version: Arc<str>,
     /// Seconds since the epoch when it was built.
     pub created: u64,
@@ -34,68 +49,109 @@ pub struct Gateway {
     pub body_timeout: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The configuration as it was merged, before variables were filled in.
+    pub tree: Arc<Value>,
     routes: Routes,
-    /// By the first eight bytes of the hash; the rest is compared in constant time.
-    keys: Option<HashMap<[u8; 8], Vec<KeyPlan>>>,
+    gate: Gate,
     operations_key: Option<[u8; 32]>,
-    state: State,
-    draining: AtomicBool,
-}
-
-/// Why a caller is not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// No key was sent.
-    NoKey,
-    /// The key is none of ours.
-    WrongKey,
 }
 
 impl Gateway {
     /// Builds what a plan says.
-    pub fn build(plan: &Plan) -> Self {
-        let metrics = Arc::new(Metrics::new(&plan.version));
-        let state = State::default();
-        let routes = Routes::build(plan, &state, &metrics);
-        let keys = (!plan.keys.is_empty()).then(|| {
-            let mut keys: HashMap<[u8; 8], Vec<KeyPlan>> = HashMap::new();
-            for key in &plan.keys {
-                keys.entry(prefix(&key.hash)).or_default().push(key.clone());
-            }
-            keys
-        });
-        Self {
+    ///
+    /// # Errors
+    /// When what must outlive the process cannot be kept.
+    pub fn build(plan: &Plan) -> Result<Self, String> {
+        let metrics = Arc::new(Metrics::new());
+        let state = State::new(plan, &metrics)?;
+        let snapshot = Snapshot::build(plan, &state, &metrics, None)?;
+        metrics.runs_on(&snapshot.version);
+        Ok(Self {
+            metrics,
+            reloads: Reloads::new(&snapshot.version),
+            now: ArcSwap::from_pointee(snapshot),
+            state,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on calls are served as `plan` says; those on their way end as they began.
+    ///
+    /// # Errors
+    /// When it cannot be built: nothing has changed then.
+    pub fn change_to(&self, plan: &Plan) -> Result<(), String> {
+        self.state.prepare(plan)?;
+        let snapshot = Snapshot::build(plan, &self.state, &self.metrics, Some(&self.now()))?;
+        self.metrics.runs_on(&snapshot.version);
+        self.now.store(Arc::new(snapshot));
+        self.state.prune();
+        Ok(())
+    }
+
+    /// What calls that begin now are served from.
+    pub fn now(&self) -> Arc<Snapshot> {
+        self.now.load_full()
+    }
+
+    /// From now on `/readyz` says no.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether new calls are welcome.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Writes down what must outlive the process. Blocks for as long as the disk takes, at most some seconds.
+    pub fn put_down(&self) {
+        self.state.put_down();
+    }
+
+    /// The metrics' text.
+    ///
+    /// # Errors
+    /// When a metric cannot be written.
+    pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
+        self.state.report(&self.metrics);
+        self.metrics.text()
+    }
+}
+
+impl Snapshot {
+    fn build(
+        plan: &Plan,
+        state: &State,
+        metrics: &Arc<Metrics>,
+        before: Option<&Self>,
+    ) -> Result<Self, String> {
+        Ok(Self {
             version: Arc::clone(&plan.version),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             max_body: plan.server.max_body,
-            room: Arc::new(Semaphore::new((plan.server.max_buffered / 1024).min(Semaphore::MAX_PERMITS))),
+            room: state.room(plan.server.max_buffered),
             body_timeout: plan.server.body_timeout,
-            metrics,
-            routes,
-            keys,
+            metrics: Arc::clone(metrics),
+            tree: Arc::clone(&plan.tree),
+            routes: Routes::build(plan, state, metrics)?,
+            gate: gate(plan, before)?,
             operations_key: plan.operations_key,
-            state,
-            draining: AtomicBool::new(false),
-        }
+        })
     }
 
-    /// Lets a caller in: the name of its key, or `None` where no keys are set.
+    /// Lets a caller in: who it is, or `None` where everyone is let in.
     ///
     /// # Errors
     /// Why it is not let in.
-    pub fn admit(&self, secret: Option<&str>) -> Result<Option<Arc<str>>, Refused> {
-        let Some(known) = &self.keys else { return Ok(None) };
-        let secret = secret.ok_or(Refused::NoKey)?;
-        let candidates = known.get(&prefix(&keys::hash(secret)));
-        let key = candidates.into_iter().flatten().find(|key| keys::matches(secret, &key.hash));
-        key.map(|key| Some(Arc::clone(&key.name))).ok_or(Refused::WrongKey)
+    pub async fn admit(&self, secret: Option<&str>) -> Result<Option<Admitted>, Refused> {
+        self.gate.admit(secret).await
     }
 
     /// Whether an operator may see more than health.
     pub fn admit_operator(&self, secret: Option<&str>) -> bool {
         match (&self.operations_key, secret) {
             (None, _) => true,
-            (Some(known), Some(secret)) => keys::matches(secret, known),
+            (Some(known), Some(secret)) => aigate_keys::secret::matches(secret, known),
             (Some(_), None) => false,
         }
     }
@@ -116,31 +172,23 @@ impl Gateway {
     pub fn nearest(&self, wrong: &str) -> Vec<&str> {
         nearest(wrong, self.routes.names())
     }
-
-    /// From now on `/readyz` says no.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether new calls are welcome.
-    pub fn is_ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
-    }
-
-    /// The metrics' text.
-    ///
-    /// # Errors
-    /// When a metric cannot be written.
-    pub fn metrics_text(&self) -> Result<String, std::fmt::Error> {
-        self.state.report(&self.metrics);
-        self.metrics.text()
-    }
 }
 
-fn prefix(hash: &[u8; 32]) -> [u8; 8] {
-    let mut prefix = [0; 8];
-    for (to, from) in prefix.iter_mut().zip(hash) {
-        *to = *from;
+/// Keys and identity providers; what was fetched of those that are unchanged is kept.
+fn gate(plan: &Plan, before: Option<&Snapshot>) -> Result<Gate, String> {
+    let ring = if plan.keys.is_empty() {
+        None
+    } else {
+        Some(
+            Ring::build(plan.keys.iter().map(|key| key.key.clone()).collect())
+                .map_err(|faults| crate::config::report(&faults))?,
+        )
+    };
+    let mut issuers = BTreeMap::new();
+    for (name, config) in &plan.jwt {
+        let known = before.and_then(|before| before.gate.issuer(name));
+        let issuer = Issuer::build(name, config, known).map_err(|faults| crate::config::report(&faults))?;
+        issuers.insert(name.clone(), issuer);
     }
-    prefix
+    Gate::new(ring, issuers.into_values().collect()).map_err(|faults| crate::config::report(&faults))
 }

@@ -2,11 +2,18 @@
 //!
 //! <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/>
 
-use std::{fmt, sync::Arc, time::Duration};
+mod labels;
 
-use aigate_contract::{ErrorKind, Usage};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use aigate_contract::{Caller, Cost, ErrorKind, Money, Usage};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
+    encoding::text::encode,
     metrics::{
         counter::Counter,
         family::{Family, MetricConstructor},
@@ -16,100 +23,23 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// A label's value that is shared, not copied.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Word(pub Arc<str>);
+pub use self::labels::{
+    AttemptLabels, BudgetLabels, CacheLabels, CallLabels, CostLabels, DeploymentLabels, InfoLabels,
+    KeyLabels, LabelLabels, ModelLabels, PassedOverLabels, RedisLabels, RefusalLabels, TokenLabels,
+    UsageLabels, WhatLabels, Word,
+};
 
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.as_ref().encode(encoder)
+/// So many callers have a series of their own; the rest share one. Tokens of an identity provider may name any number.
+const MOST_CALLERS: usize = 10_000;
+
+/// Milliseconds and less, for what is near.
+#[derive(Clone, Copy, Debug)]
+pub struct Near;
+
+impl MetricConstructor<Histogram> for Near {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new((0..14).map(|power| 0.0001 * f64::from(1_u32 << power)))
     }
-}
-
-/// Labels of a call.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CallLabels {
-    /// The name callers use.
-    pub model: Word,
-    /// The task.
-    pub task: &'static str,
-    /// The caller's key, or empty.
-    pub key: Word,
-    /// `ok`, `abandoned`, or the kind of failure.
-    pub outcome: &'static str,
-}
-
-/// Labels of a model's calls.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ModelLabels {
-    /// The name callers use.
-    pub model: Word,
-    /// The task.
-    pub task: &'static str,
-}
-
-/// Labels of an attempt, as the GenAI conventions name them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct AttemptLabels {
-    /// `chat`, `embeddings`.
-    pub gen_ai_operation_name: &'static str,
-    /// `aws.bedrock`, `gcp.vertex_ai`, …
-    pub gen_ai_provider_name: &'static str,
-    /// The provider's model.
-    pub gen_ai_request_model: Word,
-    /// The deployment.
-    pub aigate_deployment: Word,
-    /// The kind of failure, or empty.
-    pub error_type: &'static str,
-}
-
-/// Labels of tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct TokenLabels {
-    /// `chat`, `embeddings`.
-    pub gen_ai_operation_name: &'static str,
-    /// `aws.bedrock`, `gcp.vertex_ai`, …
-    pub gen_ai_provider_name: &'static str,
-    /// The provider's model.
-    pub gen_ai_request_model: Word,
-    /// The deployment.
-    pub aigate_deployment: Word,
-    /// `input` or `output`.
-    pub gen_ai_token_type: &'static str,
-}
-
-/// Labels of one kind of token of a deployment, disjoint: what prices are made for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct UsageLabels {
-    /// The deployment.
-    pub deployment: Word,
-    /// `fresh_input`, `cached_read`, `cache_write`, `output`, `reasoning` (a part of `output`).
-    pub unit: &'static str,
-}
-
-/// Labels of a deployment that was passed over.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct PassedOverLabels {
-    /// The deployment.
-    pub deployment: Word,
-    /// `circuit_open`, `asked_to_wait`, `overloaded`.
-    pub reason: &'static str,
-}
-
-/// The label of a deployment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DeploymentLabels {
-    /// The deployment.
-    pub deployment: Word,
-}
-
-/// The label of the running version.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct InfoLabels {
-    /// aigate's version.
-    pub version: &'static str,
-    /// The config's version.
-    pub config: Word,
 }
 
 /// Seconds, doubling from 10 ms: the conventions' buckets.
@@ -136,6 +66,44 @@ impl MetricConstructor<Histogram> for Tokens {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    info: Family<InfoLabels, Gauge>,
+    callers: Mutex<HashSet<Arc<str>>>,
+    /// What calls cost, by model.
+    pub cost: Family<ModelLabels, Counter<f64, AtomicU64>>,
+    /// What attempts cost, by deployment.
+    pub attempt_cost: Family<CostLabels, Counter<f64, AtomicU64>>,
+    /// Answers whose cost nobody knows.
+    pub cost_absent: Family<DeploymentLabels, Counter>,
+    /// What keys spent.
+    pub key_cost: Family<KeyLabels, Counter<f64, AtomicU64>>,
+    /// What the keys with a label spent.
+    pub label_cost: Family<LabelLabels, Counter<f64, AtomicU64>>,
+    /// The calls of keys with a label.
+    pub label_calls: Family<LabelLabels, Counter>,
+    /// How budgets stand, in US dollars.
+    pub budget: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    /// Writes of the budgets that failed, and were or will be made again.
+    pub state_write_failures: Gauge,
+    /// What the cache had to do with calls.
+    pub cache: Family<CacheLabels, Counter>,
+    /// What the cache holds: `entries`, `bytes`, `evicted`.
+    pub cache_holds: Family<WhatLabels, Gauge>,
+    /// Calls that were asked twice.
+    pub hedges: Family<ModelLabels, Gauge>,
+    /// Calls whose second deployment was first.
+    pub hedges_won: Family<ModelLabels, Gauge>,
+    /// Whether Redis answers; absent without one.
+    pub redis_up: Family<WhatLabels, Gauge>,
+    /// What happened between here and Redis.
+    pub redis: Family<WhatLabels, Gauge>,
+    /// How long Redis took.
+    pub redis_duration: Family<RedisLabels, Histogram, Near>,
+    /// Times the configuration was read again.
+    pub reloads: Counter,
+    /// Times a faulty configuration was refused.
+    pub reloads_refused: Counter,
+    /// Whether the configuration's files are faulty, so that an older one is in force.
+    pub config_faulty: Gauge,
     /// Calls that ended.
     pub calls: Family<CallLabels, Counter>,
     /// How long calls took, streams to their end.
@@ -164,23 +132,31 @@ pub struct Metrics {
     pub log_lines_dropped: Gauge,
 }
 
-/// Labels of a refusal at the edge.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct RefusalLabels {
-    /// The HTTP status.
-    pub status: u16,
-}
-
 impl Metrics {
     /// A fresh set, for one process.
-    pub fn new(config_version: &Arc<str>) -> Self {
+    pub fn new() -> Self {
         let mut registry = Registry::default();
-        let info = Family::<InfoLabels, Gauge>::default();
-        let labels =
-            InfoLabels { version: env!("CARGO_PKG_VERSION"), config: Word(Arc::clone(config_version)) };
-        info.get_or_create(&labels).set(1);
-        registry.register("aigate_info", "The running version and the version of its configuration", info);
         let metrics = Self {
+            info: Family::default(),
+            callers: Mutex::default(),
+            cost: Family::default(),
+            attempt_cost: Family::default(),
+            cost_absent: Family::default(),
+            key_cost: Family::default(),
+            label_cost: Family::default(),
+            label_calls: Family::default(),
+            budget: Family::default(),
+            state_write_failures: Gauge::default(),
+            cache: Family::default(),
+            cache_holds: Family::default(),
+            hedges: Family::default(),
+            hedges_won: Family::default(),
+            redis_up: Family::default(),
+            redis: Family::default(),
+            redis_duration: Family::new_with_constructor(Near),
+            reloads: Counter::default(),
+            reloads_refused: Counter::default(),
+            config_faulty: Gauge::default(),
             calls: Family::default(),
             call_duration: Family::new_with_constructor(Seconds),
             in_flight: Gauge::default(),
@@ -200,7 +176,136 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
+    /// From now on this configuration is in force.
+    pub fn runs_on(&self, config: &Arc<str>) {
+        self.info.clear();
+        let labels = InfoLabels { version: env!("CARGO_PKG_VERSION"), config: Word(Arc::clone(config)) };
+        self.info.get_or_create(&labels).set(1);
+    }
+
+    /// A caller's name as a label; past [`MOST_CALLERS`] of them `other`.
+    pub fn bounded(&self, caller: Arc<str>) -> Arc<str> {
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if callers.contains(&caller) {
+            return caller;
+        }
+        if callers.len() >= MOST_CALLERS {
+            return "other".into();
+        }
+        callers.insert(Arc::clone(&caller));
+        caller
+    }
+
+    /// A caller's call has ended, and cost this much as far as it is known.
+    pub fn spent_by(&self, caller: &Caller, key: &Word, cost: Money) {
+        let dollars = cost.as_dollars();
+        self.key_cost.get_or_create(&KeyLabels { key: key.clone() }).inc_by(dollars);
+        for (label, value) in &caller.labels {
+            let value = self.bounded_value(label, value);
+            let labels = LabelLabels { label: Word(Arc::clone(label)), value: Word(value) };
+            self.label_calls.get_or_create(&labels).inc();
+            self.label_cost.get_or_create(&labels).inc_by(dollars);
+        }
+    }
+
+    /// Values of labels may come from tokens: they are bounded together with the callers.
+    fn bounded_value(&self, label: &Arc<str>, value: &Arc<str>) -> Arc<str> {
+        let known = self.bounded(format!("{label}={value}").into());
+        if &*known == "other" { known } else { Arc::clone(value) }
+    }
+
+    /// What the cache holds.
+    pub fn cache_holds(&self, counts: aigate_cache::Counts) {
+        self.set(&self.cache_holds, "entries", counts.entries);
+        self.set(&self.cache_holds, "bytes", counts.bytes);
+        self.set(&self.cache_holds, "evicted", counts.evicted);
+    }
+
+    /// How Redis stands.
+    pub fn shares(&self, up: bool, counts: aigate_replicas::Counts) {
+        self.set(&self.redis_up, "limits", u64::from(up));
+        for (what, count) in [
+            ("losses", counts.losses),
+            ("timeouts", counts.timeouts),
+            ("script_errors", counts.script_errors),
+            ("settles_waiting", counts.settles_waiting),
+            ("settles_dropped", counts.settles_dropped),
+            ("puts_dropped", counts.puts_dropped),
+        ] {
+            self.set(&self.redis, what, count);
+        }
+    }
+
+    fn set(&self, family: &Family<WhatLabels, Gauge>, what: &'static str, count: u64) {
+        family.get_or_create(&WhatLabels { what }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Redis took so long to answer.
+    pub fn redis_answered(&self, what: &'static str, time: Duration) {
+        self.redis_duration.get_or_create(&RedisLabels { what }).observe(time.as_secs_f64());
+    }
+
     fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "aigate_info",
+            "The running version and the version of its configuration",
+            self.info.clone(),
+        );
+        registry.register("aigate_cost_usd", "What calls cost, as far as it is known", self.cost.clone());
+        registry.register("aigate_deployment_cost_usd", "What attempts cost", self.attempt_cost.clone());
+        registry.register("aigate_cost_absent", "Answers whose cost is not known", self.cost_absent.clone());
+        registry.register("aigate_key_cost_usd", "What keys spent", self.key_cost.clone());
+        registry.register(
+            "aigate_label_cost_usd",
+            "What the keys with a label spent",
+            self.label_cost.clone(),
+        );
+        registry.register("aigate_label_calls", "Calls of the keys with a label", self.label_calls.clone());
+        registry.register(
+            "aigate_budget_usd",
+            "Budgets: their limits, what is spent and reserved",
+            self.budget.clone(),
+        );
+        registry.register(
+            "aigate_state_write_failures",
+            "Writes of the budgets that failed",
+            self.state_write_failures.clone(),
+        );
+        registry.register("aigate_cache", "What the cache had to do with calls", self.cache.clone());
+        registry.register(
+            "aigate_cache_holds",
+            "Entries and bytes in the cache, entries evicted",
+            self.cache_holds.clone(),
+        );
+        registry.register("aigate_hedges", "Calls that two deployments were asked", self.hedges.clone());
+        registry.register(
+            "aigate_hedges_won",
+            "Such calls that the second one answered first",
+            self.hedges_won.clone(),
+        );
+        registry.register("aigate_redis_up", "Whether Redis answers", self.redis_up.clone());
+        registry.register(
+            "aigate_redis_events",
+            "Losses, timeouts and errors of Redis, what waits for it",
+            self.redis.clone(),
+        );
+        registry.register_with_unit(
+            "aigate_redis_duration",
+            "How long Redis took to answer",
+            Unit::Seconds,
+            self.redis_duration.clone(),
+        );
+        registry.register("aigate_reloads", "Times the configuration was read again", self.reloads.clone());
+        registry.register(
+            "aigate_reloads_refused",
+            "Times a faulty configuration was refused",
+            self.reloads_refused.clone(),
+        );
+        registry.register(
+            "aigate_config_faulty",
+            "1 while the configuration's files are faulty and an older one is in force",
+            self.config_faulty.clone(),
+        );
         registry.register("aigate_calls", "Calls that ended", self.calls.clone());
         registry.register_with_unit(
             "aigate_call_duration",
@@ -329,6 +434,17 @@ impl DeploymentMetrics {
         }
         let labels = AttemptLabels { error_type: kind.as_str(), ..self.labels.clone() };
         self.metrics.attempt_duration.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    /// What an answer cost.
+    pub fn cost(&self, cost: &Cost) {
+        let deployment = self.labels.aigate_deployment.clone();
+        let Some(money) = cost.money() else {
+            self.metrics.cost_absent.get_or_create(&DeploymentLabels { deployment }).inc();
+            return;
+        };
+        let labels = CostLabels { deployment, known: cost.as_str() };
+        self.metrics.attempt_cost.get_or_create(&labels).inc_by(money.as_dollars());
     }
 
     /// What an answer consumed, as far as it is known.

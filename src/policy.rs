@@ -2,10 +2,13 @@
 //! together. No policy waits in `poll_ready`: it refuses in `call`, so that failover can move on at once.
 
 pub mod breaker;
-pub mod concurrency;
+pub mod cache;
 pub mod deadline;
 pub mod failover;
+pub mod limit;
+pub mod load;
 pub mod observe;
+pub mod quota;
 pub mod retry;
 pub mod timeout;
 

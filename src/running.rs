@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
-    config::Plan,
+    config::{Plan, Source},
     gateway::Gateway,
     http::{callers, operations, server},
+    reload::Reloader,
 };
 
 /// A gateway that listens.
@@ -22,6 +23,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     callers: JoinHandle<bool>,
     operators: JoinHandle<()>,
+    reloading: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -30,7 +32,21 @@ impl Running {
     /// # Errors
     /// When an address cannot be listened on.
     pub async fn start(plan: &Plan) -> Result<Self, String> {
-        let gateway = Arc::new(Gateway::build(plan));
+        Self::launch(plan, None).await
+    }
+
+    /// The same; `source` is read again when it changes, and when operators say so.
+    ///
+    /// # Errors
+    /// As [`Running::start`].
+    pub async fn start_from(source: Source, plan: &Plan) -> Result<Self, String> {
+        Self::launch(plan, Some(source)).await
+    }
+
+    async fn launch(plan: &Plan, source: Option<Source>) -> Result<Self, String> {
+        let gateway = Arc::new(Gateway::build(plan)?);
+        let reloader =
+            source.map(|source| Arc::new(Reloader::new(source, Arc::clone(&gateway), plan.clone())));
         let listener = bind("server.listen", plan.server.listen).await?;
         let operations_listener = bind("operations.listen", plan.operations).await?;
         let local = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
@@ -51,12 +67,20 @@ impl Running {
         // Health and metrics are served until the very end.
         let operators = server::Bounds { max_connections: 256, grace: Duration::ZERO, ..bounds };
         let (never, forever) = watch::channel(false);
-        let router = operations(Arc::clone(&gateway));
+        let reloading = reloader.clone().map(|reloader| {
+            let watch = plan.upkeep.watch;
+            tokio::spawn(async move {
+                if let Err(why) = reloader.run(watch).await {
+                    tracing::error!(%why, "the configuration is not read again by itself");
+                }
+            })
+        });
+        let router = operations(Arc::clone(&gateway), reloader);
         let operators = tokio::spawn(async move {
             server::serve(operations_listener, router, operators, forever).await;
             drop(never);
         });
-        Ok(Self { address, operations_address, gateway, stop, callers, operators })
+        Ok(Self { address, operations_address, gateway, stop, callers, operators, reloading })
     }
 
     /// Stops taking calls and waits for the running ones, within the grace period. Whether all of them ended.
@@ -69,6 +93,11 @@ impl Running {
         let _ = self.stop.send(true);
         let clean = self.callers.await.unwrap_or(false);
         self.operators.abort();
+        if let Some(reloading) = self.reloading {
+            reloading.abort();
+        }
+        let gateway = self.gateway;
+        let _ = tokio::task::spawn_blocking(move || gateway.put_down()).await;
         clean
     }
 }

@@ -5,7 +5,7 @@ mod predict;
 use std::{fmt::Write, path::PathBuf};
 
 use super::{find, out::print, plan};
-use crate::config::{ModelPlan, Plan, Source, document::Strategy, nearest};
+use crate::config::{LimitPlan, Measure, ModelPlan, Plan, Scope, Source, document::Strategy, nearest};
 
 pub(super) fn check(file: Option<PathBuf>, explain: Option<&str>) -> Result<(), String> {
     let file = find(file)?;
@@ -40,14 +40,39 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
     let strategy = match model.strategy {
         Strategy::Order => "in this order",
         Strategy::Weighted => "by chance, in proportion to their weights",
+        Strategy::Fastest => "the fastest lately of two drawn by chance, then the others by their speed",
+        Strategy::Cheapest => "the cheapest first",
     };
     writeln!(out, "model {} ({}), config version {}", model.name, model.task.as_str(), plan.version)?;
     writeln!(out, "  a call passes, from the outside in:")?;
-    match plan.keys.len() {
-        0 => writeln!(out, "    keys         none: every caller on this machine is let in")?,
-        count => writeln!(out, "    keys         one of {count}")?,
+    match (plan.keys.len(), plan.jwt.len()) {
+        (0, 0) => writeln!(out, "    keys         none: every caller on this machine is let in")?,
+        (count, 0) => writeln!(out, "    keys         one of {count}")?,
+        (count, issuers) => {
+            writeln!(out, "    keys         one of {count}, or a token of one of {issuers} issuers")?
+        }
     }
     writeln!(out, "    observe      metrics{}", if plan.log.calls { ", one log line" } else { "" })?;
+    match &model.cache {
+        Some(cache) => writeln!(
+            out,
+            "    cache        for {}, shared by {}{}",
+            time(cache.ttl),
+            match &cache.scope {
+                Scope::Key => "nobody: each key has its own".to_owned(),
+                Scope::Label(label) => format!("keys with the same `{label}`"),
+                Scope::Public => "everyone".to_owned(),
+            },
+            if cache.stale_if_error.is_zero() {
+                String::new()
+            } else {
+                format!("; {} longer when nobody else answers", time(cache.stale_if_error))
+            }
+        )?,
+        None => writeln!(out, "    cache        none")?,
+    }
+    writeln!(out, "    limits       those of the caller's key and labels")?;
+    limits(out, "limits", &model.limits)?;
     writeln!(
         out,
         "    deadline     {} for everything below, a stream's end included",
@@ -91,9 +116,10 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
             time(breaker.open),
             time(breaker.max_open)
         )?;
-        match deployment.concurrency {
-            Some(bound) => writeln!(out, "    concurrency  {bound} calls at once")?,
-            None => writeln!(out, "    concurrency  no bound")?,
+        limits(out, "quota", &deployment.limits)?;
+        match &deployment.price {
+            Ok(price) => writeln!(out, "    price        {}", price.describe())?,
+            Err(why) => writeln!(out, "    price        not known: {why}")?,
         }
         writeln!(
             out,
@@ -103,6 +129,23 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
             time(timeouts.idle)
         )?;
         writeln!(out, "    unsupported  {:?}", target.on_unsupported)?;
+    }
+    Ok(())
+}
+
+/// One line for each limit.
+fn limits(out: &mut String, name: &str, limits: &[LimitPlan]) -> std::fmt::Result {
+    if limits.is_empty() && name == "quota" {
+        writeln!(out, "    quota        no bound")?;
+    }
+    for limit in limits {
+        let of = if limit.shared { "all replicas together" } else { "each replica" };
+        match limit.measure {
+            Measure::Rate(rate) => {
+                writeln!(out, "    {name:<12} {} {} of {of}", limit.unit.as_str(), rate.words(limit.unit))?
+            }
+            Measure::AtOnce(most) => writeln!(out, "    {name:<12} {most} calls at once of {of}")?,
+        }
     }
     Ok(())
 }

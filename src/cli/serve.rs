@@ -19,18 +19,18 @@ pub(super) fn serve(config: Option<PathBuf>) -> Result<(), String> {
         Source::Text(_) => why,
     })?;
     let is_sample = matches!(source, Source::Text(_));
-    runtime()?.block_on(run(plan, is_sample))
+    runtime()?.block_on(run(source, plan, is_sample))
 }
 
-async fn run(plan: Plan, is_sample: bool) -> Result<(), String> {
+async fn run(source: Source, plan: Plan, is_sample: bool) -> Result<(), String> {
     let guard = telemetry::start(&plan.log, &plan.telemetry)
         .map_err(|error| format!("cannot start the log or the traces: {error}"))?;
     let guard = Arc::new(guard);
-    let running = Running::start(&plan).await?;
+    let running = Running::start_from(source, &plan).await?;
     if is_sample {
         print(&sample::greeting(running.address)?)?;
     }
-    if plan.keys.is_empty() {
+    if plan.is_open() {
         tracing::warn!("no keys are set: every caller on this machine is let in, and none from elsewhere");
     }
     tracing::info!(

@@ -1,5 +1,7 @@
 //! The configuration as it is written. Every key stands in `config/default.toml` with its default and its meaning.
 
+mod policies;
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use aigate_contract::{
@@ -9,6 +11,11 @@ use aigate_contract::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub use self::policies::{
+    Budget, CacheStore, Decimal, Hedge, Label, Labels, Limits, ModelCache, OnExceeded, OnLoss, Prices,
+    Reload, Shared, StateFile,
+};
 
 /// The whole configuration.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,6 +31,22 @@ pub struct Document {
     pub telemetry: Telemetry,
     /// Policies of every model, unless the model says otherwise.
     pub defaults: Policies,
+    /// The memory of the cache.
+    pub cache: CacheStore,
+    /// What things cost.
+    pub prices: Prices,
+    /// What replicas share.
+    pub shared: Shared,
+    /// What must outlive the process.
+    pub state: StateFile,
+    /// When this file is read again.
+    pub reload: Reload,
+    /// Limits and budgets of all keys with a label, by the label's name and value.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Identity providers whose tokens let callers in, by name.
+    #[serde(default)]
+    pub jwt: BTreeMap<String, aigate_keys::JwtConfig>,
     /// Callers' keys, by name.
     #[serde(default)]
     pub keys: BTreeMap<String, Key>,
@@ -111,6 +134,36 @@ pub struct Telemetry {
 pub struct Key {
     /// `sha256:…` of the secret; `aigate key new NAME` makes both.
     pub hash: String,
+    /// A second secret that is good as well, while the first one is replaced.
+    #[serde(default)]
+    pub second_hash: Option<String>,
+    /// The models that it may call, `*` stands for any characters. Default: all.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// The tasks that it may call models of. Default: all.
+    #[serde(default)]
+    pub tasks: Vec<TaskName>,
+    /// From this moment on it is not good any more: `2027-01-31T00:00:00Z`, or a date.
+    #[serde(default)]
+    pub expires: Option<String>,
+    /// Whether it is called back: kept, so that its holder reads why it is refused.
+    #[serde(default)]
+    pub revoked: bool,
+    /// Labels such as `team` and `project`, for metrics, the log, limits and the cache.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Limits over all replicas together.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Limits of each replica.
+    #[serde(default)]
+    pub limits_per_replica: Limits,
+    /// A budget over all replicas together.
+    #[serde(default)]
+    pub budget: Option<Budget>,
+    /// A budget of each replica.
+    #[serde(default)]
+    pub budget_per_replica: Option<Budget>,
 }
 
 /// A name that callers use.
@@ -136,6 +189,18 @@ pub struct Model {
     /// A circuit breaker that differs from `[defaults.breaker]`.
     #[serde(default)]
     pub breaker: Breaker,
+    /// Limits of all callers and replicas together.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Limits of all callers of each replica.
+    #[serde(default)]
+    pub limits_per_replica: Limits,
+    /// Answers that are kept. Default: none.
+    #[serde(default)]
+    pub cache: Option<ModelCache>,
+    /// A second deployment is asked when the first one is slow: embed and predict. Default: never.
+    #[serde(default)]
+    pub hedge: Option<Hedge>,
     /// Predict: the tensors that callers send. Default: those of the model's deployment on this machine.
     #[serde(default)]
     pub inputs: Vec<Input>,
@@ -194,6 +259,10 @@ pub enum Strategy {
     Order,
     /// By chance, in proportion to their weights; the rest follow in the same way.
     Weighted,
+    /// The one that has answered fastest lately and has least to do; the rest follow in the same way.
+    Fastest,
+    /// The one whose answer will cost least; the rest follow in the same way, those without a price as they stand.
+    Cheapest,
 }
 
 /// One concrete model at a provider.
@@ -207,9 +276,15 @@ pub struct Deployment {
     /// Its share under `strategy = "weighted"`. Default 1.
     #[serde(default)]
     pub weight: Option<u32>,
-    /// The most calls at once; a further one goes to the next deployment. Default: no bound but the server's.
+    /// Our share of its quota, over all replicas together; a call over it goes to the next deployment.
     #[serde(default)]
-    pub concurrency: Option<usize>,
+    pub limits: Limits,
+    /// The same for each replica.
+    #[serde(default)]
+    pub limits_per_replica: Limits,
+    /// What it costs, where the catalogue does not know it or the contract is another.
+    #[serde(default)]
+    pub price: Option<aigate_prices::PriceConfig>,
     /// Overrides the model's `on_unsupported`.
     #[serde(default)]
     pub on_unsupported: Option<OnUnsupported>,

@@ -1,7 +1,10 @@
 //! From the defaults, the file and the environment to one tree of values; from the tree to the document. Finds every
 //! fault of form at once: unknown keys, wrong types, unset variables.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use aigate_contract::settings::Fault;
 use serde::de::DeserializeOwned;
@@ -9,8 +12,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    document::{Deployment, Document},
+    document::{Deployment, Document, Label},
     interpolate::interpolate,
+    plan::Print,
     schema,
     suggest::hint,
 };
@@ -35,6 +39,12 @@ pub struct Loaded {
     pub document: Document,
     /// The first half of the SHA-256 of the merged tree, before variables were filled in.
     pub version: String,
+    /// The merged tree, before variables were filled in: it holds no secret but those that stand in the file.
+    pub tree: Value,
+    /// What each provider is built from.
+    pub prints: BTreeMap<String, Print>,
+    /// The files that it was read from or names: when one changes, it is time to read again.
+    pub files: Vec<PathBuf>,
 }
 
 /// Merges the defaults, the source and `AIGATE__…` variables, and reads the result.
@@ -46,11 +56,18 @@ pub fn load(source: &Source) -> Result<Loaded, Vec<Fault>> {
     // Maps keep the order in which they were filled, which is by chance here: faults and versions are not to depend on it.
     tree.sort_all_objects();
     let version = fingerprint(&tree);
+    let written = tree.clone();
     let mut faults = Vec::new();
     interpolate(&mut tree, &|name| std::env::var(name).ok(), &mut faults);
+    let mut files: Vec<PathBuf> = match source {
+        Source::File(path) => vec![path.clone()],
+        Source::Text(_) => Vec::new(),
+    };
+    named_files(&tree, &mut files);
+    let prints = prints(&tree);
     let document = read(tree, &mut faults);
     match document {
-        Some(document) if faults.is_empty() => Ok(Loaded { document, version }),
+        Some(document) if faults.is_empty() => Ok(Loaded { document, version, tree: written, prints, files }),
         _ => Err(faults),
     }
 }
@@ -72,6 +89,73 @@ fn merge(source: &Source) -> Result<Value, Fault> {
         .map_err(|error| Fault::at("", error.to_string().trim_end()))
 }
 
+/// Keys whose value is a file that is read when the configuration is.
+const FILE_KEYS: [&str; 4] = ["ca_file", "credentials", "jwks_file", "token_file"];
+
+/// The most files that are watched besides the configuration itself.
+const MOST_FILES: usize = 1024;
+
+/// Of each provider: its settings, variables filled in, and what is in the files that they name. Of models on this machine:
+/// what their folder holds.
+fn prints(tree: &Value) -> BTreeMap<String, Print> {
+    let providers = tree.get("providers").and_then(Value::as_object);
+    let one = |(name, settings): (&String, &Value)| {
+        let mut print = Sha256::new();
+        print.update(settings.to_string());
+        let mut files = Vec::new();
+        named_files(settings, &mut files);
+        for file in files {
+            print.update(std::fs::read(&file).unwrap_or_default());
+        }
+        if settings.get("kind").and_then(Value::as_str) == Some("local") {
+            let folder = settings.get("folder").and_then(Value::as_str).unwrap_or("models");
+            list(Path::new(folder), 0, &mut print);
+        }
+        (name.clone(), print.finalize().into())
+    };
+    providers.into_iter().flatten().map(one).collect()
+}
+
+/// How deep a folder of models is looked at.
+const DEPTH: u32 = 4;
+
+/// Adds names, sizes and times of a folder's files.
+fn list(folder: &Path, depth: u32, print: &mut Sha256) {
+    let mut files: Vec<_> = std::fs::read_dir(folder).into_iter().flatten().flatten().take(4096).collect();
+    files.sort_by_key(std::fs::DirEntry::file_name);
+    for file in files {
+        let Ok(about) = file.path().metadata() else { continue };
+        print.update(file.file_name().as_encoded_bytes());
+        if about.is_dir() && depth < DEPTH {
+            list(&file.path(), depth + 1, print);
+        } else {
+            print.update(format!("{} {:?}", about.len(), about.modified().ok()));
+        }
+    }
+}
+
+fn named_files(tree: &Value, files: &mut Vec<PathBuf>) {
+    match tree {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let Some(text) = value.as_str() else {
+                    named_files(value, files);
+                    continue;
+                };
+                let own = FILE_KEYS.contains(&key.as_str()).then_some(text);
+                if let Some(path) = text.strip_prefix("file:").or(own).filter(|_| files.len() < MOST_FILES) {
+                    files.push(PathBuf::from(path));
+                }
+            }
+            if let Some(path) = fields.get("prices").and_then(|prices| prices.get("file")?.as_str()) {
+                files.push(PathBuf::from(path));
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| named_files(item, files)),
+        _ => {}
+    }
+}
+
 fn fingerprint(tree: &Value) -> String {
     let digest = Sha256::digest(tree.to_string());
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
@@ -89,6 +173,13 @@ fn read(tree: Value, faults: &mut Vec<Fault>) -> Option<Document> {
     let log = reader.section(&mut tree, "log");
     let telemetry = reader.section(&mut tree, "telemetry");
     let defaults = reader.section(&mut tree, "defaults");
+    let cache = reader.section(&mut tree, "cache");
+    let prices = reader.section(&mut tree, "prices");
+    let shared = reader.section(&mut tree, "shared");
+    let state = reader.section(&mut tree, "state");
+    let reload = reader.section(&mut tree, "reload");
+    let labels = reader.table(&mut tree, "labels", Reader::values);
+    let jwt = reader.table(&mut tree, "jwt", Reader::value);
     let keys = reader.table(&mut tree, "keys", Reader::value);
     let providers = reader.table(&mut tree, "providers", Reader::provider);
     let models = reader.table(&mut tree, "models", Reader::model);
@@ -101,6 +192,13 @@ fn read(tree: Value, faults: &mut Vec<Fault>) -> Option<Document> {
         log: log?,
         telemetry: telemetry?,
         defaults: defaults?,
+        cache: cache?,
+        prices: prices?,
+        shared: shared?,
+        state: state?,
+        reload: reload?,
+        labels,
+        jwt,
         keys,
         providers,
         models,
@@ -203,6 +301,21 @@ impl Reader<'_> {
         path.push(name.to_owned());
         let message = format!("unknown key{}", hint(name, known.iter().map(String::as_str)));
         self.faults.push(Fault::at(join(&path), message));
+    }
+
+    /// The values of a label, each on its own.
+    fn values(&mut self, path: &[String], value: Value) -> Option<BTreeMap<String, Label>> {
+        let Value::Object(values) = value else {
+            self.faults
+                .push(Fault::at(join(path), "must be a table of the label's values: `[labels.NAME.VALUE]`"));
+            return None;
+        };
+        let read = values.into_iter().filter_map(|(name, value)| {
+            let mut place = path.to_vec();
+            place.push(name.clone());
+            Some((name, self.value(&place, value)?))
+        });
+        Some(read.collect())
     }
 
     fn provider(&mut self, path: &[String], value: Value) -> Option<ProviderConfig> {

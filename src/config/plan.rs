@@ -1,13 +1,21 @@
 //! The configuration as it is used: references resolved, defaults filled in, secrets wrapped.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+mod policies;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use aigate_contract::{Description, Offers, Provider, Target, predict::Signature};
+use aigate_keys::JwtConfig;
+use aigate_prices::Price;
 
+pub use self::policies::{
+    Allowance, BudgetPlan, CachePlan, CacheStorePlan, HedgeAfter, HedgePlan, KeyPlan, LabelPlan, LimitPlan,
+    Measure, Scope, SharedPlan, UpkeepPlan,
+};
 use super::document::{FailoverTo, Log, Strategy, TaskName, Telemetry};
 
 /// A checked configuration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Version of the config this was made from.
     pub version: Arc<str>,
@@ -21,10 +29,55 @@ pub struct Plan {
     pub log: Log,
     /// Traces.
     pub telemetry: Telemetry,
-    /// Callers' keys; without any, every caller is let in (on loopback only).
+    /// Callers' keys; without any, and without `jwt`, every caller is let in (on loopback only).
     pub keys: Vec<KeyPlan>,
+    /// Identity providers, by name.
+    pub jwt: BTreeMap<String, JwtConfig>,
+    /// What the values of labels may consume.
+    pub labels: Vec<LabelPlan>,
+    /// The providers by name, with the print of what each was built from: a reload keeps those that are unchanged, and with
+    /// them their connections, tokens and loaded models.
+    pub providers: BTreeMap<String, (Print, Arc<dyn Provider>)>,
     /// The models, sorted by name.
     pub models: Vec<ModelPlan>,
+    /// The memory of the cache.
+    pub cache: CacheStorePlan,
+    /// What replicas share.
+    pub shared: Option<SharedPlan>,
+    /// What the running gateway does by itself.
+    pub upkeep: UpkeepPlan,
+    /// The merged configuration, before variables were filled in: to tell what changed.
+    pub tree: Arc<serde_json::Value>,
+}
+
+/// What a provider was built from: its settings and the files that they name, as a hash.
+pub type Print = [u8; 32];
+
+impl Plan {
+    /// Whether every caller is let in.
+    pub fn is_open(&self) -> bool {
+        self.keys.is_empty() && self.jwt.is_empty()
+    }
+
+    /// The same with one model alone, without callers and without a line in the log for each call.
+    #[must_use]
+    pub fn with_model_alone(&self, model: ModelPlan) -> Self {
+        Self {
+            models: vec![model],
+            keys: Vec::new(),
+            labels: Vec::new(),
+            log: Log { calls: false, ..self.log.clone() },
+            ..self.clone()
+        }
+    }
+
+    /// Every budget.
+    pub fn budgets(&self) -> impl Iterator<Item = &BudgetPlan> {
+        let of_keys = self.keys.iter().map(|key| &key.allowance);
+        of_keys
+            .chain(self.labels.iter().map(|label| &label.allowance))
+            .flat_map(|allowance| &allowance.budgets)
+    }
 }
 
 /// The listener for callers.
@@ -48,15 +101,6 @@ pub struct ServerPlan {
     pub shutdown_grace: Duration,
 }
 
-/// A caller's key.
-#[derive(Clone, Debug)]
-pub struct KeyPlan {
-    /// Its name, for logs and metrics.
-    pub name: Arc<str>,
-    /// SHA-256 of the secret.
-    pub hash: [u8; 32],
-}
-
 /// A name that callers use.
 #[derive(Clone, Debug)]
 pub struct ModelPlan {
@@ -72,6 +116,12 @@ pub struct ModelPlan {
     pub timeouts: TimeoutPlan,
     /// Retries at one deployment.
     pub retry: RetryPlan,
+    /// What all callers together may consume.
+    pub limits: Vec<LimitPlan>,
+    /// Answers that are kept.
+    pub cache: Option<CachePlan>,
+    /// When a second deployment is asked.
+    pub hedge: Option<HedgePlan>,
     /// What only predict models have.
     pub predict: Option<PredictPlan>,
 }
@@ -102,8 +152,10 @@ pub struct DeploymentPlan {
     pub system: &'static str,
     /// Its share under `weighted`.
     pub weight: u32,
-    /// The most calls at once.
-    pub concurrency: Option<usize>,
+    /// Our share of its quota.
+    pub limits: Vec<LimitPlan>,
+    /// What it costs, or why nobody knows.
+    pub price: Result<Arc<Price>, Arc<str>>,
     /// Its circuit breaker.
     pub breaker: BreakerPlan,
 }

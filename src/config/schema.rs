@@ -12,7 +12,9 @@ pub fn schema() -> Value {
         // Every section has its defaults in the program, so none is required in the file.
         object.remove("required");
     }
-    for section in ["Server", "Operations", "Log", "Telemetry"] {
+    for section in
+        ["Server", "Operations", "Log", "Telemetry", "CacheStore", "Prices", "Shared", "StateFile", "Reload"]
+    {
         if let Some(Value::Object(section)) = schema.pointer_mut(&format!("/$defs/{section}")) {
             section.remove("required");
         }

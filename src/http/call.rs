@@ -1,8 +1,9 @@
 //! What every request to the OpenAI surface goes through: an id, a key, a trail, and headers that say who answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use aigate_contract::Trail;
+use aigate_contract::{CacheStatus, CacheWishes, Trail};
+use aigate_keys::{Refused, Rights};
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -11,9 +12,13 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
-use super::error::{Refusal, Surface};
+use super::{
+    chat::unknown_model,
+    error::{Refusal, Surface},
+};
 use crate::{
-    gateway::{Gateway, Refused},
+    gateway::{Gateway, Snapshot},
+    stack::ModelRoutes,
     telemetry,
 };
 
@@ -27,12 +32,49 @@ const PROVIDER: HeaderName = HeaderName::from_static("x-aigate-provider");
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-aigate-deployment");
 const DROPPED: HeaderName = HeaderName::from_static("x-aigate-dropped");
 const DEGRADED: HeaderName = HeaderName::from_static("x-aigate-degraded");
+const CACHE: HeaderName = HeaderName::from_static("x-aigate-cache");
+const COST: HeaderName = HeaderName::from_static("x-aigate-cost-usd");
+const WARNING: HeaderName = HeaderName::from_static("x-aigate-warning");
 const VERSION: HeaderName = HeaderName::from_static("x-aigate-model-version");
 
-/// Runs one request to the OpenAI surface: `inner` gets the trail of an admitted caller and gives the outcome.
+/// A request that was let in: what it is served from, and its caller's rights.
+pub(super) struct Entered {
+    /// What the configuration in force was built into. The call keeps it to its end.
+    pub(super) here: Arc<Snapshot>,
+    /// What happened to the call so far.
+    pub(super) trail: Arc<Trail>,
+    rights: Option<Arc<Rights>>,
+}
+
+impl Entered {
+    /// The routes of a model, if there is one and the caller may use it for the task.
+    pub(super) fn model(&self, name: &str, task: &'static str) -> Result<&ModelRoutes, Refusal> {
+        // Whether a model exists is not told to those who may not use it.
+        if let Some(rights) = &self.rights {
+            rights.allows(name, task).map_err(|why| {
+                Refusal::new(why.status(), why.message()).code("not_allowed").param("model")
+            })?;
+        }
+        self.here.model(name).ok_or_else(|| unknown_model(self, name))
+    }
+
+    /// The models that the caller may use, of those nearest to a wrong name.
+    pub(super) fn nearest(&self, wrong: &str) -> Vec<&str> {
+        let mut near = self.here.nearest(wrong);
+        near.retain(|name| self.here.model(name).is_some_and(|routes| self.may_use(name, routes.task())));
+        near
+    }
+
+    /// Whether the caller may use a model at all.
+    pub(super) fn may_use(&self, name: &str, task: &str) -> bool {
+        self.rights.as_ref().is_none_or(|rights| rights.allows(name, task).is_ok())
+    }
+}
+
+/// Runs one request to the OpenAI surface: `inner` gets what an admitted caller needs and gives the outcome.
 pub(super) async fn run<F, Fut>(gateway: &Arc<Gateway>, headers: &HeaderMap, inner: F) -> Response
 where
-    F: FnOnce(Arc<Trail>) -> Fut,
+    F: FnOnce(Entered) -> Fut,
     Fut: Future<Output = Outcome>,
 {
     run_on(Surface::OpenAi, gateway, headers, inner).await
@@ -46,24 +88,16 @@ pub(super) async fn run_on<F, Fut>(
     inner: F,
 ) -> Response
 where
-    F: FnOnce(Arc<Trail>) -> Fut,
+    F: FnOnce(Entered) -> Fut,
     Fut: Future<Output = Outcome>,
 {
     let id = request_id(headers);
-    let traceparent = telemetry::traceparent(headers);
-    let admitted = gateway.admit(secret(headers)).map_err(Refusal::not_admitted);
+    let here = gateway.now();
     let mut trail = None;
-    let outcome = match admitted {
-        Ok(caller) => {
-            let fresh = Trail::new(Arc::clone(&id), traceparent).by(caller);
-            match refuses_degraded(headers) {
-                Ok(refuses_degraded) => {
-                    let fresh = Arc::new(fresh.refusing_degraded(refuses_degraded));
-                    trail = Some(Arc::clone(&fresh));
-                    inner(fresh).await
-                }
-                Err(refusal) => Err(refusal),
-            }
+    let outcome = match enter(&here, &id, headers).await {
+        Ok(entered) => {
+            trail = Some(Arc::clone(&entered.trail));
+            inner(entered).await
         }
         Err(refusal) => Err(refusal),
     };
@@ -73,8 +107,18 @@ where
         }
         refusal.into_response(surface)
     });
-    stamp(response.headers_mut(), gateway, &id, trail.as_deref());
+    stamp(response.headers_mut(), &here, &id, trail.as_deref());
     response
+}
+
+async fn enter(here: &Arc<Snapshot>, id: &Arc<str>, headers: &HeaderMap) -> Result<Entered, Refusal> {
+    let admitted = here.admit(secret(headers)).await.map_err(Refusal::not_admitted)?;
+    let (caller, rights) = admitted.map(|admitted| (admitted.caller, admitted.rights)).unzip();
+    let trail = Trail::new(Arc::clone(id), telemetry::traceparent(headers))
+        .by(caller)
+        .refusing_degraded(refuses_degraded(headers)?)
+        .with_cache_wishes(cache_wishes(headers)?);
+    Ok(Entered { here: Arc::clone(here), trail: Arc::new(trail), rights })
 }
 
 fn count_refusal(gateway: &Gateway, refusal: &Refusal, id: &str) {
@@ -111,28 +155,80 @@ fn refuses_degraded(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-/// `Authorization: Bearer …`, or `api-key` as Azure's SDK sends it.
+/// `Cache-Control: no-cache`, `no-store`; `x-aigate-cache: use` of a caller to whom an answer that was drawn by chance will do
+/// again.
+fn cache_wishes(headers: &HeaderMap) -> Result<CacheWishes, Refusal> {
+    let mut wishes = CacheWishes::default();
+    for value in headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()) {
+        for directive in value.split(',').map(str::trim) {
+            wishes.no_cache |=
+                directive.eq_ignore_ascii_case("no-cache") || directive.eq_ignore_ascii_case("max-age=0");
+            wishes.no_store |= directive.eq_ignore_ascii_case("no-store");
+        }
+    }
+    match headers.get(CACHE).map(HeaderValue::as_bytes) {
+        None => {}
+        Some(b"use") => wishes.sampled = true,
+        Some(b"bypass") => wishes.no_store = true,
+        Some(_) => {
+            let message = "the header `x-aigate-cache` of a request is `use` or `bypass`";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, message).code("invalid_header"));
+        }
+    }
+    Ok(wishes)
+}
+
+/// `Authorization: Bearer …`, `x-api-key` as Anthropic's SDK sends it, or `api-key` as Azure's does.
 fn secret(headers: &HeaderMap) -> Option<&str> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text(header::AUTHORIZATION).and_then(|value| {
         let (scheme, secret) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
     });
-    bearer.or_else(|| text(HeaderName::from_static("api-key"))).filter(|secret| !secret.is_empty())
+    let named = |name: &'static str| text(HeaderName::from_static(name)).map(str::trim);
+    bearer.or_else(|| named("x-api-key")).or_else(|| named("api-key")).filter(|secret| !secret.is_empty())
 }
 
-/// Says which call this was, who answered, after how many attempts, and what was left out.
-fn stamp(headers: &mut HeaderMap, gateway: &Gateway, id: &str, trail: Option<&Trail>) {
-    headers.reserve(10);
+/// Says which call this was, who answered, after how many attempts, what it cost, how the limits stand, what was left out.
+fn stamp(headers: &mut HeaderMap, here: &Snapshot, id: &str, trail: Option<&Trail>) {
+    headers.reserve(16);
     let mut set = |name: HeaderName, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }
     };
     set(REQUEST_ID, id);
-    set(CONFIG, &gateway.version);
-    let Some(told) = trail.and_then(Trail::told) else { return };
+    set(CONFIG, &here.version);
+    let Some(trail) = trail else { return };
+    for standing in trail.standings() {
+        let mut tell = |what: &str, value: String| {
+            let name = format!("x-ratelimit-{what}-{}", standing.unit);
+            if let Ok(name) = HeaderName::try_from(name) {
+                set(name, &value);
+            }
+        };
+        tell("limit", standing.limit.to_string());
+        tell("remaining", standing.remaining.to_string());
+        tell("reset", reset(standing.reset));
+    }
+    let warnings = trail.warnings();
+    if !warnings.is_empty() {
+        set(WARNING, &warnings.join("; "));
+    }
+    let note = trail.cache_note();
+    if let Some(note) = &note {
+        set(CACHE, note.status.as_str());
+        if let Some(age) = note.age {
+            set(header::AGE, &age.as_secs().to_string());
+        }
+    }
+    let Some(told) = trail.told() else { return };
     set(ATTEMPTS, &told.attempts.to_string());
+    let (cost, is_all) = trail.cost();
+    // A stream's cost is known at its end, when the headers are long sent: the log and the metrics tell it.
+    if is_all {
+        set(COST, &cost.to_string());
+    }
     if let Some(target) = &told.served_by {
         set(PROVIDER, &target.provider);
         set(DEPLOYMENT, &target.deployment);
@@ -145,6 +241,26 @@ fn stamp(headers: &mut HeaderMap, gateway: &Gateway, id: &str, trail: Option<&Tr
         if !told.dropped.is_empty() {
             set(DROPPED, &told.dropped.join(", "));
         }
+    }
+    if note.is_some_and(|note| note.status == CacheStatus::Stale) {
+        set(DEGRADED, "stale");
+    }
+}
+
+/// As OpenAI writes it: `1s`, `6m0s`, `20ms`.
+fn reset(time: Duration) -> String {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    match (millis / 60_000, millis % 60_000) {
+        (0, rest @ 0..1000) => format!("{rest}ms"),
+        (0, rest) => format!("{}s", seconds(rest)),
+        (minutes, rest) => format!("{minutes}m{}s", seconds(rest)),
+    }
+}
+
+fn seconds(millis: u128) -> String {
+    match millis % 1000 {
+        0 => format!("{}", millis / 1000),
+        part => format!("{}.{}", millis / 1000, format!("{part:03}").trim_end_matches('0')),
     }
 }
 
@@ -175,10 +291,7 @@ pub(super) async fn wrong_method(State(gateway): State<Arc<Gateway>>, request: R
 
 impl Refusal {
     fn not_admitted(why: Refused) -> Self {
-        let message = match why {
-            Refused::NoKey => "no API key: send `Authorization: Bearer YOUR_KEY`",
-            Refused::WrongKey => "the API key is not known here: ask this gateway's operator for one",
-        };
-        Self::new(StatusCode::UNAUTHORIZED, message).code("invalid_api_key")
+        let code = if why.status() == StatusCode::UNAUTHORIZED { "invalid_api_key" } else { "not_admitted" };
+        Self::new(why.status(), why.message()).code(code).come_back(why.retry_after())
     }
 }

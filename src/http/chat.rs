@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aigate_contract::{BodyError, Trail, chat::ChatRequest};
+use aigate_contract::{BodyError, chat::ChatRequest};
 use axum::{
     body::Body,
     extract::{Request, State},
@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{
-    call::{Outcome, json, run},
+    call::{Entered, Outcome, json, run},
     error::Refusal,
     intake::read_json,
     sse::SseBody,
@@ -20,24 +20,25 @@ use crate::{gateway::Gateway, policy::send, stack::ModelRoutes};
 
 pub(super) async fn chat(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    run(&gateway, &parts.headers, |trail| async {
-        let held = read_json(&gateway, &parts.headers, body).await?;
+    let headers = &parts.headers;
+    run(&gateway, &parts.headers, |entered| async move {
+        let held = read_json(&entered.here, headers, body).await?;
         let request = ChatRequest::parse(held.bytes.clone())?;
-        answer(&gateway, request, trail).await
+        answer(&entered, request).await
     })
     .await
 }
 
-async fn answer(gateway: &Gateway, request: ChatRequest, trail: Arc<Trail>) -> Outcome {
-    match gateway.model(&request.model) {
-        Some(ModelRoutes::Chat { stream, .. }) if request.stream => {
+async fn answer(entered: &Entered, request: ChatRequest) -> Outcome {
+    let trail = Arc::clone(&entered.trail);
+    match entered.model(&request.model, "chat")? {
+        ModelRoutes::Chat { stream, .. } if request.stream => {
             let wants_usage = request.wants_stream_usage();
             let chunks = send(stream, request, trail).await?;
             Ok(event_stream(Body::new(SseBody::new(chunks, wants_usage))))
         }
-        Some(ModelRoutes::Chat { whole, .. }) => Ok(json(send(whole, request, trail).await?.json)),
-        Some(_) => Err(wrong_task(&request.model, "chat")),
-        None => Err(unknown_model(gateway, &request.model)),
+        ModelRoutes::Chat { whole, .. } => Ok(json(send(whole, request, trail).await?.json)),
+        _ => Err(wrong_task(&request.model, "chat")),
     }
 }
 
@@ -52,9 +53,9 @@ fn event_stream(body: Body) -> Response {
 }
 
 /// 404 with the nearest names.
-pub(super) fn unknown_model(gateway: &Gateway, name: &str) -> Refusal {
+pub(super) fn unknown_model(entered: &Entered, name: &str) -> Refusal {
     let shown: String = name.chars().take(128).collect();
-    let near = gateway.nearest(&shown);
+    let near = entered.nearest(&shown);
     let hint = match near.as_slice() {
         [] => "see GET /v1/models for those there are".to_owned(),
         near => format!(

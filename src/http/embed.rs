@@ -10,20 +10,22 @@ use axum::{
 
 use super::{
     call::{json, run},
-    chat::{unknown_model, wrong_task},
+    chat::wrong_task,
     intake::read_json,
 };
 use crate::{gateway::Gateway, policy::send, stack::ModelRoutes};
 
 pub(super) async fn embed(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    run(&gateway, &parts.headers, |trail| async {
-        let held = read_json(&gateway, &parts.headers, body).await?;
+    let headers = &parts.headers;
+    run(&gateway, &parts.headers, |entered| async move {
+        let held = read_json(&entered.here, headers, body).await?;
         let request = EmbedRequest::parse(held.bytes.clone())?;
-        match gateway.model(&request.model) {
-            Some(ModelRoutes::Embed(route)) => Ok(json(send(route, request, trail).await?.json)),
-            Some(_) => Err(wrong_task(&request.model, "embed")),
-            None => Err(unknown_model(&gateway, &request.model)),
+        match entered.model(&request.model, "embed")? {
+            ModelRoutes::Embed(route) => {
+                Ok(json(send(route, request, Arc::clone(&entered.trail)).await?.json))
+            }
+            _ => Err(wrong_task(&request.model, "embed")),
         }
     })
     .await

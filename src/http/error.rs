@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aigate_contract::{AttemptRecord, BodyError, Error, ErrorKind};
+use aigate_contract::{AttemptRecord, BodyError, Cost, Error, ErrorKind};
 use axum::{extract::Request, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -60,6 +60,10 @@ struct WireAttempt<'a> {
     elapsed_ms: u128,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost_usd: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_no_cost: Option<&'a str>,
 }
 
 impl Surface {
@@ -99,6 +103,13 @@ impl Refusal {
         self
     }
 
+    /// Says when to come back, if that is known.
+    #[must_use]
+    pub fn come_back(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
+        self
+    }
+
     /// The path is there, the method is not: it takes only these.
     pub fn method_not_allowed(allow: &'static str, message: impl Into<String>) -> Self {
         let refusal = Self::new(StatusCode::METHOD_NOT_ALLOWED, message).code("method_not_allowed");
@@ -125,7 +136,7 @@ impl Refusal {
     /// The JSON of it, as it also stands in a broken stream's last event.
     pub fn to_json(&self) -> Vec<u8> {
         fn attempt(attempt: &AttemptRecord) -> Option<WireAttempt<'_>> {
-            let AttemptRecord { target, elapsed, failure } = attempt;
+            let AttemptRecord { target, elapsed, failure, cost } = attempt;
             let failure = failure.as_ref()?;
             Some(WireAttempt {
                 deployment: &target.deployment,
@@ -133,6 +144,11 @@ impl Refusal {
                 message: failure.public(),
                 elapsed_ms: elapsed.as_millis(),
                 retry_after_ms: failure.retry_after.map(|wait| wait.as_millis()),
+                cost_usd: cost.as_ref().and_then(Cost::money).map(|money| money.to_string()),
+                why_no_cost: match cost {
+                    Some(Cost::Absent(why)) => Some(why),
+                    _ => None,
+                },
             })
         }
         let wire = Wire {
@@ -198,7 +214,13 @@ impl From<Error> for Refusal {
             ErrorKind::TooLarge => (StatusCode::BAD_REQUEST, "context_length_exceeded"),
             ErrorKind::Filtered => (StatusCode::BAD_REQUEST, "content_filter"),
             ErrorKind::Exhausted => exhausted(error.attempts()),
-            ErrorKind::Throttled | ErrorKind::Overloaded => (StatusCode::TOO_MANY_REQUESTS, kind.as_str()),
+            ErrorKind::Limited => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            // As OpenAI says it. Its SDKs try again unless they are told not to.
+            ErrorKind::OverBudget => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota"),
+            ErrorKind::LimitsUnknown => (StatusCode::SERVICE_UNAVAILABLE, "limits_unknown"),
+            ErrorKind::Throttled | ErrorKind::Overloaded | ErrorKind::OverShare => {
+                (StatusCode::TOO_MANY_REQUESTS, kind.as_str())
+            }
             ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             ErrorKind::Denied
             | ErrorKind::Missing
@@ -208,6 +230,7 @@ impl From<Error> for Refusal {
             | ErrorKind::Timeout
             | ErrorKind::Unavailable
             | ErrorKind::Interrupted
+            | ErrorKind::Abandoned
             | ErrorKind::Malformed => (StatusCode::SERVICE_UNAVAILABLE, kind.as_str()),
         };
         let comes_back = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
@@ -230,8 +253,12 @@ impl From<Error> for Refusal {
 /// 429 when every deployment only asks for patience, else 503.
 fn exhausted(attempts: &[AttemptRecord]) -> (StatusCode, &'static str) {
     let kinds = || attempts.iter().filter_map(|attempt| attempt.failure.as_ref()).map(|failure| failure.kind);
-    let throttled =
-        |kind| matches!(kind, ErrorKind::Throttled | ErrorKind::AskedToWait | ErrorKind::Overloaded);
+    let throttled = |kind| {
+        matches!(
+            kind,
+            ErrorKind::Throttled | ErrorKind::AskedToWait | ErrorKind::Overloaded | ErrorKind::OverShare
+        )
+    };
     let patience = |kind| throttled(kind) || kind == ErrorKind::CircuitOpen;
     if kinds().all(patience) && kinds().any(throttled) {
         (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded")

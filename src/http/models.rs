@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{
-    call::{Outcome, json, run},
+    call::{Entered, Outcome, json, run},
     chat::unknown_model,
     error::Refusal,
 };
@@ -31,8 +31,9 @@ struct Item<'a> {
 }
 
 pub(super) async fn list(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    run(&gateway, request.headers(), |_| async {
-        let data = gateway.models().into_iter().filter_map(|name| item(&gateway, name)).collect();
+    run(&gateway, request.headers(), |entered| async move {
+        let names = entered.here.models();
+        let data = names.into_iter().filter_map(|name| item(&entered, name)).collect();
         write(&List { object: "list", data })
     })
     .await
@@ -43,23 +44,20 @@ pub(super) async fn retrieve(
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    run(&gateway, request.headers(), |_| async {
-        let Ok(Path(name)) = name else { return Err(unknown_model(&gateway, "?")) };
-        match item(&gateway, &name) {
+    run(&gateway, request.headers(), |entered| async move {
+        let Ok(Path(name)) = name else { return Err(unknown_model(&entered, "?")) };
+        match item(&entered, &name) {
             Some(item) => write(&item),
-            None => Err(unknown_model(&gateway, &name)),
+            None => Err(unknown_model(&entered, &name)),
         }
     })
     .await
 }
 
-fn item<'a>(gateway: &Gateway, name: &'a str) -> Option<Item<'a>> {
-    let task = match gateway.model(name)? {
-        ModelRoutes::Chat { .. } => "chat",
-        ModelRoutes::Embed(_) => "embed",
-        ModelRoutes::Predict(_) => "predict",
-    };
-    Some(Item { id: name, object: "model", created: gateway.created, owned_by: "aigate", task })
+/// A model, if there is one that the caller may use.
+fn item<'a>(entered: &Entered, name: &'a str) -> Option<Item<'a>> {
+    let task = entered.here.model(name).map(ModelRoutes::task).filter(|task| entered.may_use(name, task))?;
+    Some(Item { id: name, object: "model", created: entered.here.created, owned_by: "aigate", task })
 }
 
 fn write(value: &impl Serialize) -> Outcome {

@@ -19,8 +19,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 pub(super) use self::metadata::{inspect, live, ready, server};
 use super::{
-    call::{Outcome, json, run_on},
-    chat::{unknown_model, wrong_task},
+    call::{Entered, Outcome, json, run_on},
+    chat::wrong_task,
     error::{Refusal, Surface},
     intake::{Held, read_message},
 };
@@ -56,7 +56,8 @@ pub(super) async fn infer(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    run_on(Surface::Inference, &gateway, &parts.headers, |trail| async {
+    let headers = &parts.headers;
+    run_on(Surface::Inference, &gateway, &parts.headers, |entered| async move {
         let rest = utf8(path)?;
         let asked = Asked::read(&rest);
         if asked.verb != Verb::Infer {
@@ -64,11 +65,11 @@ pub(super) async fn infer(
             return Err(Refusal::method_not_allowed("GET,HEAD", message));
         }
         // Read first: some clients do not hear an answer that comes while they still send.
-        let held = read_message(&gateway, &parts.headers, body).await?;
-        let routes = routes(&gateway, asked.model)?;
-        let length = json_length(&parts.headers)?;
+        let held = read_message(&entered.here, headers, body).await?;
+        let routes = routes(&entered, asked.model)?;
+        let length = json_length(headers)?;
         let (request, _held) = parse(routes, &asked, held, length).await?;
-        answer(routes, request, trail).await
+        answer(routes, request, Arc::clone(&entered.trail)).await
     })
     .await
 }
@@ -181,11 +182,10 @@ fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
     })
 }
 
-fn routes<'a>(gateway: &'a Gateway, model: &str) -> Result<&'a Arc<PredictRoutes>, Refusal> {
-    match gateway.model(model) {
-        Some(ModelRoutes::Predict(routes)) => Ok(routes),
-        Some(_) => Err(wrong_task(model, "predict")),
-        None => Err(unknown_model(gateway, model)),
+fn routes<'a>(entered: &'a Entered, model: &str) -> Result<&'a Arc<PredictRoutes>, Refusal> {
+    match entered.model(model, "predict")? {
+        ModelRoutes::Predict(routes) => Ok(routes),
+        _ => Err(wrong_task(model, "predict")),
     }
 }
 

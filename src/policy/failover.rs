@@ -3,18 +3,25 @@
 //! Stands at the top of the stack, beneath the deadline. Streams fail over as well: a deployment's answer is a stream whose
 //! first chunk is in hand, and nothing is replayed after that.
 
+mod hedge;
+mod order;
+
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use aigate_contract::{AttemptRecord, Call, Error, ErrorKind, Failure, Result, Target, Task};
-use rand::Rng;
+use aigate_contract::{
+    AttemptRecord, Call, Error, ErrorKind, Failure, Money, Narrowing, Result, Target, Task,
+};
 use tokio::time::Instant;
 use tower::Service;
 
-use super::{Answer, Route};
+pub use self::hedge::{Hedge, HedgeBudget, hedges};
+use self::order::line_up;
+use super::{Answer, Route, load::Load};
 use crate::config::document::Strategy;
 
 /// A deployment that may answer, with its attempt policies.
@@ -22,10 +29,22 @@ use crate::config::document::Strategy;
 pub struct Candidate<T: Task> {
     /// Its names.
     pub target: Arc<Target>,
+    /// Whether it is a model on this machine.
+    pub local: bool,
     /// Its share under [`Strategy::Weighted`].
     pub weight: u32,
+    /// What a call will cost there; `None` where no price is known.
+    pub expected: Option<Arc<dyn Expect<T>>>,
+    /// How fast it answers this task: learned from every call, whatever the strategy.
+    pub load: Arc<Load>,
     /// The attempt's policies and the provider.
     pub route: Route<T>,
+}
+
+/// Reckons what a call will cost at one deployment.
+pub trait Expect<T: Task>: fmt::Debug + Send + Sync {
+    /// The expected cost; `None` when it cannot be told.
+    fn cost(&self, call: &Call<T>) -> Option<Money>;
 }
 
 /// Tries one deployment after the other.
@@ -34,76 +53,103 @@ pub struct Failover<T: Task> {
     model: Arc<str>,
     strategy: Strategy,
     candidates: Arc<[Candidate<T>]>,
+    hedge: Option<Hedge>,
 }
 
 impl<T: Task> Failover<T> {
-    /// Tries `candidates` of `model` in the strategy's order.
-    pub fn new(model: Arc<str>, strategy: Strategy, candidates: Vec<Candidate<T>>) -> Self {
-        Self { model, strategy, candidates: candidates.into() }
+    /// Tries `candidates` of `model` in the strategy's order. `hedge` is for tasks that [may be hedged](hedges) only.
+    pub fn new(
+        model: Arc<str>,
+        strategy: Strategy,
+        candidates: Vec<Candidate<T>>,
+        hedge: Option<Hedge>,
+    ) -> Self {
+        let hedge = hedge.filter(|_| hedges::<T>());
+        Self { model, strategy, candidates: candidates.into(), hedge }
     }
 
     /// When every deployment is left alone, none was asked: then each is, once, whatever its circuit says. Otherwise an
     /// outage would last as long as the circuits, and not as long as the clouds.
     async fn walk(self, call: Call<T>) -> Result<T::Response> {
-        match self.round(call.clone()).await {
+        if let Some(hedge) = &self.hedge {
+            hedge.counted();
+        }
+        match self.round(&call).await {
             Err(error) if error.kind() == ErrorKind::Exhausted && none_was_asked(error.attempts()) => {
                 call.trail.become_urgent();
-                self.round(call).await
+                self.round(&call).await
             }
             outcome => outcome,
         }
     }
 
-    async fn round(&self, mut call: Call<T>) -> Result<T::Response> {
-        for index in order(self.strategy, &self.candidates) {
-            let Some(candidate) = self.candidates.get(index) else { continue };
-            if candidate.target.fallback && call.trail.refuses_degraded {
-                continue;
-            }
+    async fn round(&self, call: &Call<T>) -> Result<T::Response> {
+        let narrowing = call.trail.narrowing();
+        let mut line = line_up(self.strategy, &self.candidates, call).into_iter().peekable();
+        if line.peek().is_none() && narrowing != Narrowing::None {
+            return Err(self.nobody_is_left(narrowing));
+        }
+        // What hedges cost extra is not for a caller whose budget is spent, nor for clouds in an outage.
+        let mut hedge =
+            self.hedge.as_ref().filter(|_| narrowing == Narrowing::None && !call.trail.is_urgent());
+        while let Some(candidate) = line.next() {
             if Instant::now() >= call.deadline {
                 break;
             }
-            call.target = Arc::clone(&candidate.target);
-            call.trail.forget_dropped();
-            match candidate.route.clone().call(call.clone()).await {
-                Err(error) if error.kind().fails_over() => {
-                    tracing::debug!(deployment = %candidate.target.deployment, %error, "failing over");
-                }
-                Err(error) => return Err(error.with_target(&candidate.target)),
-                answer => return answer,
+            call.trail.forget_dropped(&call.target);
+            // Only the first choice is hedged: after a failure the next one is asked anyway.
+            let hedge = hedge
+                .take()
+                .and_then(|hedge| Some((hedge, hedge.patience(candidate, line.peek(), call.deadline)?)));
+            let outcome = match hedge {
+                Some((hedge, patience)) => hedge.race(candidate, &mut line, patience, call).await,
+                None => candidate.ask(call).await,
+            };
+            match outcome {
+                Err(error) if error.kind().fails_over() => {}
+                outcome => return outcome,
             }
         }
         Err(exhausted(&self.model, call.trail.attempts(), Instant::now() >= call.deadline))
+    }
+
+    /// The caller's budget is spent, and the model has no deployment for such a call.
+    fn nobody_is_left(&self, narrowing: Narrowing) -> Error {
+        let why = match narrowing {
+            Narrowing::Cheapest => {
+                "only the cheapest deployment may answer, and no deployment's cost is known"
+            }
+            _ if self.candidates.iter().any(|candidate| candidate.local) => {
+                "only a deployment on this machine may answer, and the caller refuses degraded answers"
+            }
+            _ => "only a deployment on this machine may answer, and there is none",
+        };
+        let message = format!("model `{}`: the budget is spent: {why}", self.model);
+        Error::new(ErrorKind::OverBudget, message)
+    }
+}
+
+impl<T: Task> Candidate<T> {
+    /// Asks the deployment, and learns from it how fast it is.
+    async fn ask(&self, call: &Call<T>) -> Result<T::Response> {
+        let call = Call { target: Arc::clone(&self.target), ..call.clone() };
+        let asked = self.load.ask();
+        match self.route.clone().call(call).await {
+            Ok(answer) => Ok(T::tend(answer, asked.answered())),
+            Err(error) => {
+                asked.failed(&error);
+                if error.kind().fails_over() {
+                    tracing::debug!(deployment = %self.target.deployment, %error, "failing over");
+                }
+                Err(error.with_target(&self.target))
+            }
+        }
     }
 }
 
 fn none_was_asked(attempts: &[AttemptRecord]) -> bool {
     let left_alone = |failure: &Failure| failure.kind == ErrorKind::CircuitOpen;
     !attempts.is_empty() && attempts.iter().all(|attempt| attempt.failure.as_ref().is_some_and(left_alone))
-}
-
-/// In which order the candidates are tried.
-fn order<T: Task>(strategy: Strategy, candidates: &[Candidate<T>]) -> Vec<usize> {
-    let mut left: Vec<usize> = (0..candidates.len()).collect();
-    if strategy == Strategy::Order {
-        return left;
-    }
-    let weight = |index: &usize| candidates.get(*index).map_or(0, |candidate| candidate.weight);
-    let mut order = Vec::with_capacity(left.len());
-    while !left.is_empty() {
-        let total: u64 = left.iter().map(|index| u64::from(weight(index))).sum();
-        // Those with weight zero come last, as they stand.
-        let mut drawn = if total == 0 { 0 } else { rand::rng().random_range(0..total) };
-        let place = left.iter().position(|index| match drawn.checked_sub(u64::from(weight(index))) {
-            Some(rest) if total > 0 => {
-                drawn = rest;
-                false
-            }
-            _ => true,
-        });
-        order.push(left.remove(place.unwrap_or(0)));
-    }
-    order
 }
 
 /// Everything failed: which were tried, why each failed, when to come back.
@@ -164,85 +210,10 @@ impl<T: Task> Clone for Failover<T> {
             model: Arc::clone(&self.model),
             strategy: self.strategy,
             candidates: Arc::clone(&self.candidates),
+            hedge: self.hedge.clone(),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use aigate_contract::Chat;
-
-    use super::*;
-    use crate::policy::testing::{Script, call, recorded, target};
-
-    fn candidate(name: &str, weight: u32, script: Script<Chat>) -> Candidate<Chat> {
-        let target = target(name);
-        Candidate { target, weight, route: Route::new(recorded(script)) }
-    }
-
-    fn failing(kind: ErrorKind) -> Script<Chat> {
-        Script::<Chat>::fails(move || Error::new(kind, "x").with_param("n"))
-    }
-
-    fn failover(candidates: Vec<Candidate<Chat>>) -> Failover<Chat> {
-        Failover::new("m".into(), Strategy::Order, candidates)
-    }
-
-    #[tokio::test]
-    async fn the_next_deployment_answers_when_one_fails() {
-        let (first, second) = (failing(ErrorKind::Throttled), Script::<Chat>::ok());
-        let mut service = failover(vec![candidate("a", 1, first.clone()), candidate("b", 1, second.clone())]);
-        assert!(service.call(call::<Chat>()).await.is_ok());
-        assert_eq!((first.calls(), second.calls()), (1, 1));
-    }
-
-    #[tokio::test]
-    async fn the_caller_s_fault_and_a_filter_s_refusal_end_the_walk() {
-        for kind in [ErrorKind::Invalid, ErrorKind::Filtered] {
-            let second = Script::<Chat>::ok();
-            let mut service =
-                failover(vec![candidate("a", 1, failing(kind)), candidate("b", 1, second.clone())]);
-            assert_eq!(service.call(call::<Chat>()).await.unwrap_err().kind(), kind);
-            assert_eq!(second.calls(), 0);
-        }
-    }
-
-    #[tokio::test]
-    async fn when_all_fail_the_error_says_who_why_and_when_to_come_back() {
-        let later = |seconds| {
-            Script::<Chat>::fails(move || {
-                Error::new(ErrorKind::Throttled, "busy").with_retry_after(Duration::from_secs(seconds))
-            })
-        };
-        let mut service = failover(vec![candidate("a", 1, later(9)), candidate("b", 1, later(4))]);
-        let error = service.call(call::<Chat>()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Exhausted);
-        assert_eq!(error.retry_after(), Some(Duration::from_secs(4)));
-        assert_eq!(
-            error.message(),
-            "model `m`: no deployment answered; tried a/x: throttled (the provider asks for patience); \
-             b/x: throttled (the provider asks for patience)"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_field_that_no_deployment_can_honour_is_the_caller_s_to_change() {
-        let failing = || failing(ErrorKind::Unsupported);
-        let mut service = failover(vec![candidate("a", 1, failing()), candidate("b", 1, failing())]);
-        let error = service.call(call::<Chat>()).await.unwrap_err();
-        assert_eq!((error.kind(), error.param()), (ErrorKind::Unsupported, Some("n")));
-    }
-
-    #[test]
-    fn weights_are_shares_and_zero_comes_last() {
-        let candidates: Vec<_> =
-            [("a", 3), ("b", 1), ("c", 0)].map(|(name, weight)| candidate(name, weight, Script::ok())).into();
-        let mut first = [0; 3];
-        for _ in 0..4000 {
-            let order = order(Strategy::Weighted, &candidates);
-            assert_eq!((order.len(), order[2]), (3, 2));
-            first[order[0]] += 1;
-        }
-        assert!((2800..3200).contains(&first[0]), "{first:?}");
-    }
-}
+mod tests;

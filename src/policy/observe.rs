@@ -4,12 +4,16 @@
 //! above the breaker, so that a refusal by an open circuit is seen too.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll},
     time::Duration,
 };
 
-use aigate_contract::{Call, End, Error, Facts, Result, Task, Tend, Trail};
+use aigate_contract::{
+    AttemptRecord, CacheStatus, Call, Cost, End, Error, ErrorKind, Facts, Result, Target, Task, Tend, Trail,
+    Usage,
+};
+use aigate_prices::Price;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
 use tokio::time::Instant;
 use tower::Service;
@@ -17,7 +21,7 @@ use tracing::{Instrument, Span, field::Empty};
 
 use super::{Answer, Upstream};
 use crate::{
-    metrics::{CallLabels, DeploymentMetrics, Metrics, ModelLabels, Word},
+    metrics::{CacheLabels, CallLabels, DeploymentMetrics, Metrics, ModelLabels, Word},
     telemetry,
 };
 
@@ -34,6 +38,7 @@ struct Scope {
     task: &'static str,
     metrics: Arc<Metrics>,
     duration: Histogram,
+    cost: Counter<f64, AtomicU64>,
     /// The counter of the usual case: no key, all well.
     answered: Counter,
     log: bool,
@@ -46,8 +51,16 @@ impl<S> ObserveCall<S> {
         let duration = metrics.call_duration.get_or_create(&labels).clone();
         let usual = CallLabels { model: Word(Arc::clone(model)), task, key: Word("".into()), outcome: OK };
         let answered = metrics.calls.get_or_create(&usual).clone();
-        let scope =
-            Scope { model: Arc::clone(model), task, metrics: Arc::clone(metrics), duration, answered, log };
+        let cost = metrics.cost.get_or_create(&labels).clone();
+        let scope = Scope {
+            model: Arc::clone(model),
+            task,
+            metrics: Arc::clone(metrics),
+            duration,
+            cost,
+            answered,
+            log,
+        };
         Self { inner, scope: Arc::new(scope) }
     }
 }
@@ -76,10 +89,19 @@ impl Record {
         let elapsed = self.trail.started.elapsed();
         scope.metrics.in_flight.dec();
         scope.duration.observe(elapsed.as_secs_f64());
+        scope.cost.inc_by(self.trail.cost().0.as_dollars());
+        if let Some(note) = self.trail.cache_note() {
+            let labels = CacheLabels { model: Word(Arc::clone(&scope.model)), status: note.status.as_str() };
+            scope.metrics.cache.get_or_create(&labels).inc();
+        }
         match &self.trail.caller {
             None if outcome == OK => scope.answered.inc(),
             caller => {
-                let key = Word(caller.clone().unwrap_or_default());
+                let name = caller.as_ref().map(|caller| Arc::clone(&caller.name));
+                let key = Word(scope.metrics.bounded(name.unwrap_or_default()));
+                if let Some(caller) = caller {
+                    scope.metrics.spent_by(caller, &key, self.trail.cost().0);
+                }
                 let labels =
                     CallLabels { model: Word(Arc::clone(&scope.model)), task: scope.task, key, outcome };
                 scope.metrics.calls.get_or_create(&labels).inc()
@@ -92,8 +114,21 @@ impl Record {
 
     fn write(&self, outcome: &'static str, elapsed: Duration, facts: Option<&Facts>, error: Option<&Error>) {
         let attempts = self.trail.attempts();
-        let asked = self.trail.asked();
-        let usage = facts.and_then(|facts| facts.usage.as_ref());
+        let told = self.trail.told();
+        let asked = told.as_ref().and_then(|told| told.served_by.clone()).or_else(|| self.trail.asked());
+        let note = self.trail.cache_note();
+        // What is kept consumes nothing.
+        let free = note.as_ref().is_some_and(|note| note.status.is_free());
+        let usage = facts.and_then(|facts| facts.usage.as_ref()).filter(|_| !free);
+        let (cost, is_all) = self.trail.cost();
+        let degraded = match &note {
+            Some(note) if note.status == CacheStatus::Stale => Some("stale"),
+            _ => asked.as_ref().filter(|target| target.fallback).map(|_| "local"),
+        };
+        let warnings = self.trail.warnings();
+        let labels = self.trail.caller.as_ref().filter(|caller| !caller.labels.is_empty()).map(|caller| {
+            caller.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+        });
         let finish = facts
             .map(|facts| facts.finish.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(","));
         let dropped = self.trail.dropped();
@@ -108,7 +143,8 @@ impl Record {
         tracing::info!(
             target: "aigate::call",
             request_id = %self.trail.request_id,
-            key = self.trail.caller.as_deref(),
+            key = self.trail.caller.as_ref().map(|caller| &*caller.name),
+            labels,
             model = %self.scope.model,
             task = self.scope.task,
             stream = self.streamed,
@@ -124,7 +160,13 @@ impl Record {
             reasoning_tokens = usage.and_then(|usage| usage.reasoning),
             rows = usage.and_then(|usage| usage.rows),
             version = asked.as_ref().and_then(|target| target.version.as_deref()),
-            degraded = asked.as_ref().filter(|target| target.fallback).map(|_| "local"),
+            degraded,
+            cache = note.as_ref().map(|note| note.status.as_str()),
+            cost_usd = %cost,
+            // Something that was done has a price that nobody knows.
+            cost_is_part = (!is_all).then_some(true),
+            why_no_cost = (!is_all).then(|| why_no_cost(&attempts)),
+            warnings = (!warnings.is_empty()).then(|| warnings.join("; ")),
             finish = finish.filter(|finish| !finish.is_empty()),
             dropped = (!dropped.is_empty()).then(|| dropped.join(",")),
             error = error.map(Error::message),
@@ -196,31 +238,116 @@ pub struct ObserveAttempt<S> {
     inner: S,
     metrics: Arc<DeploymentMetrics>,
     system: &'static str,
+    price: PriceOrWhy,
 }
 
+/// What a deployment charges, or why nobody knows.
+type PriceOrWhy = std::result::Result<Arc<Price>, Arc<str>>;
+
 impl<S> ObserveAttempt<S> {
-    /// Watches `inner`, a deployment of the provider that the conventions call `system`.
-    pub fn new(inner: S, metrics: DeploymentMetrics, system: &'static str) -> Self {
-        Self { inner, metrics: Arc::new(metrics), system }
+    /// Watches `inner`, a deployment of the provider that the conventions call `system`; `price` is what it charges.
+    pub fn new(inner: S, metrics: DeploymentMetrics, system: &'static str, price: PriceOrWhy) -> Self {
+        Self { inner, metrics: Arc::new(metrics), system, price }
     }
+}
+
+/// Why the cost of an attempt is not known, or not from the provider.
+fn why_no_cost(attempts: &[AttemptRecord]) -> String {
+    let why = |attempt: &AttemptRecord| match &attempt.cost {
+        Some(Cost::Absent(why)) => Some(format!("{}: {why}", attempt.target.deployment)),
+        Some(Cost::Estimated(_)) => Some(format!("{}: estimated", attempt.target.deployment)),
+        Some(Cost::Reported(_)) => None,
+        None => Some(format!("{}: not told yet", attempt.target.deployment)),
+    };
+    attempts.iter().filter_map(why).collect::<Vec<_>>().join("; ")
 }
 
 /// Counts what an answer consumed, once it is known, and ends the attempt's span with it.
 struct Meter {
     metrics: Arc<DeploymentMetrics>,
     span: Span,
+    trail: Arc<Trail>,
+    /// The attempt's place in the trail.
+    place: usize,
+    price: PriceOrWhy,
+}
+
+impl Meter {
+    /// What the answer cost; what is not known of a stream that broke off is reckoned from what had come.
+    fn cost(&self, usage: Option<&Usage>, facts: Option<&Facts>) -> Cost {
+        let price = match &self.price {
+            Ok(price) => price,
+            Err(why) => return Cost::Absent(why.to_string()),
+        };
+        let told = match usage {
+            Some(usage) => match price.cost(usage) {
+                Ok(money) => return Cost::Reported(money),
+                Err(why) => why,
+            },
+            None => "the provider did not tell its usage".to_owned(),
+        };
+        let estimate = facts.filter(|facts| facts.streamed.chunks > 0).zip(self.trail.expected());
+        let estimate = estimate.and_then(|(facts, expected)| {
+            let (input, output) = (Some(expected.input), Some(facts.streamed.tokens()));
+            price.cost(&Usage { fresh_input: input, output, ..Usage::default() }).ok()
+        });
+        estimate.map_or(Cost::Absent(told), Cost::Estimated)
+    }
+}
+
+/// An attempt under way. Dropped before its end, nobody waits for it any more: the caller left, or another was first.
+struct UnderWay {
+    metrics: Arc<DeploymentMetrics>,
+    target: Arc<Target>,
+    trail: Arc<Trail>,
+    price: PriceOrWhy,
+    begun: Instant,
+    ended: bool,
+}
+
+impl UnderWay {
+    /// There is an outcome.
+    fn end(&mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let error = Error::new(ErrorKind::Abandoned, "nobody waited for the answer any more");
+        let place = self.trail.record(&self.target, self.begun.elapsed(), Some(&error));
+        self.metrics.failed(self.begun.elapsed(), ErrorKind::Abandoned);
+        let expected = self.trail.expected().zip(self.price.as_ref().ok());
+        let estimate = expected.and_then(|(expected, price)| {
+            let usage = Usage {
+                fresh_input: Some(expected.input),
+                output: Some(expected.output),
+                ..Usage::default()
+            };
+            price.cost(&usage).ok()
+        });
+        if let Some(money) = estimate {
+            self.trail.charge(place, Cost::Estimated(money));
+        }
+    }
 }
 
 impl Tend for Meter {
     fn end(self, end: End<'_>) {
-        let usage = match end {
-            End::Complete(facts) | End::Abandoned(facts) => facts.usage.as_ref(),
+        let (usage, facts) = match end {
+            End::Complete(facts) | End::Abandoned(facts) => (facts.usage.as_ref(), Some(facts)),
             End::Failed(error) => {
                 fail(&self.span, error);
-                None
+                (None, None)
             }
         };
         self.metrics.consumed(usage);
+        let cost = self.cost(usage, facts);
+        self.metrics.cost(&cost);
+        self.trail.charge(self.place, cost);
         if self.span.is_disabled() {
             return;
         }
@@ -267,14 +394,24 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
         }
         trail.ask(&target);
         let attempt = self.inner.call(call).instrument(span.clone());
+        let price = self.price.clone();
+        let mut under_way = UnderWay {
+            metrics: Arc::clone(&metrics),
+            target: Arc::clone(&target),
+            trail: Arc::clone(&trail),
+            price: price.clone(),
+            begun,
+            ended: false,
+        };
         Box::pin(async move {
             let outcome = attempt.await;
+            under_way.end();
             let elapsed = begun.elapsed();
-            trail.record(&target, elapsed, outcome.as_ref().err());
+            let place = trail.record(&target, elapsed, outcome.as_ref().err());
             match outcome {
                 Ok(answer) => {
                     metrics.answered(elapsed, T::STREAMED);
-                    Ok(T::tend(answer, Meter { metrics, span }))
+                    Ok(T::tend(answer, Meter { metrics, span, trail, place, price }))
                 }
                 Err(error) => {
                     metrics.failed(elapsed, error.kind());

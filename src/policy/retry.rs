@@ -67,7 +67,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Retry<S> {
                     break;
                 }
                 sleep(wait).await;
-                call.trail.forget_dropped();
+                call.trail.forget_dropped(&call.target);
                 outcome = inner.call(call.clone()).await;
             }
             outcome

@@ -33,7 +33,7 @@ async fn calls_over_a_deployment_s_bound_go_to_the_next_one_and_a_stream_holds_i
 [models.narrow]
 task = "chat"
 deployments = [
-  { provider = "azure", target = "gpt-4.1-nano", concurrency = 1 },
+  { provider = "azure", target = "gpt-4.1-nano", limits_per_replica = { concurrency = 1 } },
   { provider = "openai", target = "gpt-4.1-mini" },
 ]
 "#;

@@ -5,9 +5,9 @@ use std::{fmt::Write, process::Command, sync::Arc};
 
 use aigate::{
     config::{Source, check, load, report},
-    keys,
     running::Running,
 };
+use aigate_keys::secret::{format_hash, hash};
 use aigate_sim::{Cloud, CloudKind, Options, start};
 use axum::{Router, routing::get};
 use serde_json::{Map, Value, json};
@@ -82,7 +82,7 @@ pub(crate) async fn run(mut suite: Command) {
 fn more_providers(clouds: &[Cloud]) -> String {
     let url = |kind| clouds[KINDS.iter().position(|known| *known == kind).unwrap()].url();
     let (azure, google) = (url(CloudKind::Azure), url(CloudKind::Google));
-    let hash = keys::format_hash(&keys::hash(SECRET));
+    let hash = format_hash(&hash(SECRET));
     format!(
         r#"
 [keys.sdk]
@@ -173,7 +173,7 @@ async fn the_python_sdk_is_content_with_every_kind_of_provider() {
 async fn the_triton_and_kserve_clients_are_content_with_every_form_of_deployment() {
     let python = std::env::var("AIGATE_TEST_INFERENCE_PYTHON")
         .expect("`cargo xtask test` sets AIGATE_TEST_INFERENCE_PYTHON");
-    let hash = keys::format_hash(&keys::hash(SECRET));
+    let hash = format_hash(&hash(SECRET));
     let more = format!("[keys.sdk]\nhash = \"{hash}\"\n") + &predict::models();
     let house = House::with_options(&more, &predict::options()).await;
     let sample = aigate_local::sample_request().unwrap();

@@ -32,19 +32,18 @@ fn output(arguments: &[&str]) -> (Output, String, String) {
 fn check_tells_faults_by_its_exit_code_and_explains_a_model_in_order() {
     let file = TempFile::new(
         "good.toml",
-        "[providers.o]\nkind = \"openai\"\napi_key = \"k\"\n[models.m]\ntask = \"chat\"\ndeployments = [{ provider = \"o\", target = \"t\", concurrency = 5 }]\n",
+        "[providers.o]\nkind = \"openai\"\napi_key = \"k\"\n[models.m]\ntask = \"chat\"\ndeployments = [{ provider = \"o\", target = \"t\", limits_per_replica = { concurrency = 5 } }]\n",
     );
     let path = file.0.to_str().unwrap();
     let (output_, out, _) = output(&["check", path]);
     assert!(output_.status.success() && out.contains("no faults"), "{out}");
 
     let (_, out, _) = output(&["check", path, "--explain", "m"]);
-    let places: Vec<usize> =
-        ["keys", "observe", "deadline", "failover", "retry", "breaker", "concurrency", "timeout"]
-            .map(|word| {
-                out.find(&format!("    {word}")).unwrap_or_else(|| panic!("{word} is missing in\n{out}"))
-            })
-            .into();
+    let places: Vec<usize> = [
+        "keys", "observe", "cache", "limits", "deadline", "failover", "retry", "breaker", "quota", "timeout",
+    ]
+    .map(|word| out.find(&format!("    {word}")).unwrap_or_else(|| panic!("{word} is missing in\n{out}")))
+    .into();
     assert!(places.is_sorted(), "{out}");
     assert!(!out.contains("\"k\""), "a secret is shown: {out}");
 
@@ -80,7 +79,7 @@ fn the_card_in_the_repository_is_that_of_the_sample_that_is_built_in() {
 fn a_new_key_is_printed_once_with_the_lines_for_the_file() {
     let (_, out, _) = output(&["key", "new", "team-a"]);
     let secret = out.split_whitespace().find(|word| word.starts_with("aig_")).unwrap();
-    let hash = aigate::keys::format_hash(&aigate::keys::hash(secret));
+    let hash = aigate_keys::secret::format_hash(&aigate_keys::secret::hash(secret));
     assert!(out.contains(&format!("[keys.team-a]\n  hash = \"{hash}\"")), "{out}");
     let (output_, _, _) = output(&["key", "new", "no spaces"]);
     assert_eq!(output_.status.code(), Some(1));

@@ -138,7 +138,7 @@ async fn header_floods_slow_heads_and_slow_bodies_are_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_reaches_a_caller_who_is_still_sending_and_the_connection_goes_on() {
-    let hash = aigate::keys::format_hash(&aigate::keys::hash("aig_secret"));
+    let hash = aigate_keys::secret::format_hash(&aigate_keys::secret::hash("aig_secret"));
     let house = House::new(&format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nmax_body_bytes = 8192\n[keys.team-a]\nhash = \"{hash}\"\n"
     ))
@@ -177,7 +177,7 @@ async fn one_answer(stream: &mut TcpStream) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_let_callers_in_and_no_others() {
-    let hash = aigate::keys::format_hash(&aigate::keys::hash("aig_secret"));
+    let hash = aigate_keys::secret::format_hash(&aigate_keys::secret::hash("aig_secret"));
     let house = House::new(&format!("[keys.team-a]\nhash = \"{hash}\"\n")).await;
     let models = || house.client.get(house.url("/v1/models"));
     let none = models().send().await.unwrap();

@@ -32,7 +32,7 @@ async fn health_readiness_and_metrics_are_on_the_operators_listener_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operators_key_guards_the_metrics_but_not_health() {
-    let hash = aigate::keys::format_hash(&aigate::keys::hash("operator"));
+    let hash = aigate_keys::secret::format_hash(&aigate_keys::secret::hash("operator"));
     let house = House::new(&format!("[operations]\nlisten = \"127.0.0.1:0\"\nkey = \"{hash}\"\n")).await;
     let url = |path: &str| format!("http://{}{path}", house.running.operations_address);
     assert_eq!(house.client.get(url("/metrics")).send().await.unwrap().status(), 401);

@@ -245,6 +245,11 @@ impl Access {
         matches!(self.identity, Identity::ApiKey(_))
     }
 
+    /// The region's name.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
     /// Where calls go, in words.
     pub(crate) fn place(&self) -> String {
         let bedrock =

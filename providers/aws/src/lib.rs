@@ -76,6 +76,8 @@ impl Provider for Aws {
 
     fn describe(&self) -> Description {
         Description {
+            kind: "aws",
+            region: Some(self.access.region().to_owned()),
             system: "aws.bedrock",
             endpoint: self.access.place(),
             credentials: self.access.credentials(),

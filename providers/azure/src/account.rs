@@ -49,6 +49,8 @@ impl AzureAccount {
 
     pub(crate) fn describe(&self) -> Description {
         Description {
+            kind: "azure",
+            region: None,
             system: if self.site.api == Api::Models { "azure.ai.inference" } else { "azure.ai.openai" },
             endpoint: self.site.base().to_string(),
             credentials: self.proof.describe(),

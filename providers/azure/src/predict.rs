@@ -92,6 +92,8 @@ impl Provider for OnlineEndpoints {
 
     fn describe(&self) -> Description {
         Description {
+            kind: "azure",
+            region: None,
             system: "azure.ml",
             endpoint: self.address.to_string(),
             credentials: self.proof.describe(),

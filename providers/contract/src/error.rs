@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use crate::{AttemptRecord, Target};
+use crate::{AttemptRecord, Cost, Money, Target};
 
 /// Any error, as a cause.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,6 +29,16 @@ pub enum ErrorKind {
     Throttled,
     /// The gateway's own bound on calls to this deployment is reached.
     Overloaded,
+    /// Our share of the deployment's quota is used up for the moment.
+    OverShare,
+    /// The caller's own limit is reached.
+    Limited,
+    /// The caller's own budget is spent.
+    OverBudget,
+    /// The limits are kept elsewhere, that place cannot be reached, and the config wants no call without them.
+    LimitsUnknown,
+    /// Nobody waited for the answer any more: the caller left, or another deployment was first.
+    Abandoned,
     /// The deployment's circuit breaker is open.
     CircuitOpen,
     /// The provider asked for patience a while ago; it is left alone until then.
@@ -61,6 +71,11 @@ impl ErrorKind {
             Self::Missing => "deployment_missing",
             Self::Throttled => "throttled",
             Self::Overloaded => "overloaded",
+            Self::OverShare => "over_share",
+            Self::Limited => "rate_limited",
+            Self::OverBudget => "over_budget",
+            Self::LimitsUnknown => "limits_unknown",
+            Self::Abandoned => "abandoned",
             Self::CircuitOpen => "circuit_open",
             Self::AskedToWait => "asked_to_wait",
             Self::Deadline => "deadline",
@@ -86,6 +101,11 @@ impl ErrorKind {
             | Self::Denied
             | Self::Missing
             | Self::Overloaded
+            | Self::OverShare
+            | Self::Limited
+            | Self::OverBudget
+            | Self::LimitsUnknown
+            | Self::Abandoned
             | Self::CircuitOpen
             | Self::AskedToWait
             | Self::Deadline
@@ -103,6 +123,7 @@ impl ErrorKind {
             | Self::Missing
             | Self::Throttled
             | Self::Overloaded
+            | Self::OverShare
             | Self::CircuitOpen
             | Self::AskedToWait
             | Self::Deadline
@@ -111,7 +132,13 @@ impl ErrorKind {
             | Self::Interrupted
             | Self::Malformed
             | Self::Internal => true,
-            Self::Invalid | Self::Filtered | Self::Exhausted => false,
+            Self::Invalid
+            | Self::Filtered
+            | Self::Limited
+            | Self::OverBudget
+            | Self::LimitsUnknown
+            | Self::Abandoned
+            | Self::Exhausted => false,
         }
     }
 
@@ -130,6 +157,11 @@ impl ErrorKind {
             | Self::TooLarge
             | Self::Filtered
             | Self::Overloaded
+            | Self::OverShare
+            | Self::Limited
+            | Self::OverBudget
+            | Self::LimitsUnknown
+            | Self::Abandoned
             | Self::CircuitOpen
             | Self::AskedToWait
             | Self::Deadline
@@ -140,7 +172,37 @@ impl ErrorKind {
 
     /// Whether the gateway refused by itself, without asking the provider.
     pub const fn is_own_refusal(self) -> bool {
-        matches!(self, Self::Overloaded | Self::CircuitOpen | Self::AskedToWait)
+        matches!(self, Self::Overloaded | Self::OverShare | Self::CircuitOpen | Self::AskedToWait)
+    }
+
+    /// What an attempt cost that failed in this way. A provider does not bill what it refuses or fails to begin.
+    pub fn cost(self) -> Cost {
+        match self {
+            Self::Invalid
+            | Self::Unsupported
+            | Self::TooLarge
+            | Self::Denied
+            | Self::Missing
+            | Self::Throttled
+            | Self::Overloaded
+            | Self::OverShare
+            | Self::Limited
+            | Self::OverBudget
+            | Self::LimitsUnknown
+            | Self::CircuitOpen
+            | Self::AskedToWait
+            | Self::Unavailable
+            | Self::Exhausted => Cost::Reported(Money::ZERO),
+            Self::Filtered => Cost::Absent("the provider may bill what its filter looked at".to_owned()),
+            Self::Deadline
+            | Self::Timeout
+            | Self::Interrupted
+            | Self::Malformed
+            | Self::Abandoned
+            | Self::Internal => {
+                Cost::Absent("the provider may bill what it had done, and did not tell".to_owned())
+            }
+        }
     }
 }
 
@@ -313,6 +375,11 @@ mod tests {
             Missing,
             Throttled,
             Overloaded,
+            OverShare,
+            Limited,
+            OverBudget,
+            LimitsUnknown,
+            Abandoned,
             CircuitOpen,
             AskedToWait,
             Deadline,

@@ -11,6 +11,34 @@ pub struct Facts {
     pub usage: Option<Usage>,
     /// Why each choice ended, in order of arrival.
     pub finish: Vec<FinishReason>,
+    /// How much of a stream arrived.
+    pub streamed: Streamed,
+}
+
+/// How much of a stream arrived: what is left to reckon with when a caller leaves before the provider has told the usage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streamed {
+    /// Chunks.
+    pub chunks: u64,
+    /// Bytes of all chunks.
+    pub bytes: u64,
+    /// Bytes of the smallest chunk: about what a chunk has besides its text.
+    pub smallest: u64,
+}
+
+impl Streamed {
+    fn absorb(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.smallest = if self.chunks == 0 { bytes } else { self.smallest.min(bytes) };
+        self.chunks += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// About how many tokens arrived: a token a chunk, and one for each four bytes that are more than the smallest chunk's.
+    pub fn tokens(&self) -> u64 {
+        let text = self.bytes.saturating_sub(self.chunks.saturating_mul(self.smallest));
+        self.chunks.saturating_add(text / 4)
+    }
 }
 
 impl Facts {
@@ -19,6 +47,7 @@ impl Facts {
         if let Some(usage) = &chunk.usage {
             self.usage = Some(usage.clone());
         }
+        self.streamed.absorb(chunk.json.len());
         self.finish.extend(chunk.finish.iter().cloned());
     }
 }

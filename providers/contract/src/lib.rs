@@ -9,20 +9,32 @@
 
 mod body;
 mod call;
+mod caller;
 pub mod chat;
+mod cost;
+mod demand;
 pub mod embed;
 mod error;
 mod facts;
+mod money;
 mod offers;
 pub mod predict;
 pub mod settings;
 mod task;
+mod trail;
 mod usage;
 
 pub use body::{Body, BodyError};
-pub use call::{AttemptRecord, Call, Failure, OnUnsupported, Target, Told, Trail};
+pub use call::{Call, OnUnsupported, Target};
+pub use caller::Caller;
+pub use cost::Cost;
+pub use demand::Demand;
 pub use error::{BoxError, Error, ErrorKind, Result};
-pub use facts::{Facts, FinishReason};
+pub use facts::{Facts, FinishReason, Streamed};
+pub use money::Money;
 pub use offers::{Description, Endpoint, Known, Offers, Provider, Serve};
 pub use task::{Chat, ChatStream, Embed, End, Predict, Task, Tend};
+pub use trail::{
+    AttemptRecord, CacheNote, CacheStatus, CacheWishes, Expected, Failure, Narrowing, Standing, Told, Trail,
+};
 pub use usage::{CompletionDetails, OpenAiUsage, PromptDetails, Usage};

@@ -80,6 +80,11 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 /// A provider in words. Holds no secret.
 #[derive(Clone, Debug)]
 pub struct Description {
+    /// The `kind` in the config: `aws`, `azure`, `google`, `local`, `openai`.
+    pub kind: &'static str,
+    /// Where the provider works, as it calls it: `eu-central-1`, `europe-west4`, `global`. `None` where it has no regions, or
+    /// where its address does not tell.
+    pub region: Option<String>,
     /// `gen_ai.provider.name` of the GenAI semantic conventions, e.g. `aws.bedrock`.
     pub system: &'static str,
     /// Where calls go.

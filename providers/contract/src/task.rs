@@ -13,7 +13,7 @@ pub use self::{
     embed::Embed,
     predict::Predict,
 };
-use crate::{Endpoint, Error, Facts, Offers};
+use crate::{Demand, Endpoint, Error, Facts, Offers};
 
 mod sealed {
     pub trait Sealed {}
@@ -38,6 +38,9 @@ pub trait Task: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
 
     /// Picks this task's slot; this is also what seals the list of tasks.
     fn offer(offers: &Offers) -> Option<&Endpoint<Self>>;
+
+    /// What a request will consume, as far as it tells by itself; `visit` sees each text that will be counted in tokens.
+    fn demand(request: &Self::Request, visit: &mut dyn FnMut(&str)) -> Demand;
 
     /// Lets `tender` see the answer through to its end: at once for a whole answer, with the last chunk for a stream.
     fn tend(response: Self::Response, tender: impl Tend) -> Self::Response;

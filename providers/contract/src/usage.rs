@@ -20,6 +20,14 @@ pub struct Usage {
     pub reasoning: Option<u64>,
     /// Rows scored.
     pub rows: Option<u64>,
+    /// Unicode characters of text worked on.
+    pub characters: Option<u64>,
+    /// Pages read.
+    pub pages: Option<u64>,
+    /// Pictures looked at.
+    pub images: Option<u64>,
+    /// Milliseconds of audio heard.
+    pub audio_ms: Option<u64>,
 }
 
 impl Usage {
@@ -98,7 +106,7 @@ impl From<OpenAiUsage> for Usage {
             cache_write: details.cache_write_tokens,
             output: wire.completion_tokens,
             reasoning: wire.completion_tokens_details.and_then(|details| details.reasoning_tokens),
-            rows: None,
+            ..Self::default()
         }
     }
 }

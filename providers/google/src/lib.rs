@@ -83,7 +83,11 @@ impl Provider for Google {
             Api::Gemini => ("gcp.gemini", String::new()),
         };
         let endpoint = format!("{}{place}", self.site.base());
-        Description { system, endpoint, credentials: self.auth.describe() }
+        let region = match &self.site.api {
+            Api::Vertex { location, .. } => Some(location.to_string()),
+            Api::Gemini => None,
+        };
+        Description { kind: "google", region, system, endpoint, credentials: self.auth.describe() }
     }
 
     fn check_target(&self, task: &str, target: &str) -> Result<(), String> {

@@ -96,6 +96,8 @@ impl Provider for Local {
 
     fn describe(&self) -> Description {
         Description {
+            kind: "local",
+            region: None,
             system: "aigate.local",
             endpoint: self.models.folder().display().to_string(),
             credentials: "none needed".to_owned(),

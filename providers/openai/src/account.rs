@@ -138,6 +138,8 @@ impl OpenAiAccount {
 
     pub(crate) fn describe(&self) -> Description {
         Description {
+            kind: "openai",
+            region: None,
             system: "openai",
             endpoint: self.base.to_string(),
             credentials: if matches!(self.pass, Pass::Open) { "none" } else { "api key" }.to_owned(),

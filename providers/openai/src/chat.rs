@@ -134,7 +134,7 @@ fn read_completion(json: &[u8]) -> Result<Facts> {
     if peek.choices.is_none() {
         return Err(Error::new(ErrorKind::Malformed, "the provider's completion has no `choices`"));
     }
-    Ok(Facts { finish: peek.finish(), usage: peek.usage.map(Usage::from) })
+    Ok(Facts { finish: peek.finish(), usage: peek.usage.map(Usage::from), ..Facts::default() })
 }
 
 #[cfg(test)]

@@ -82,10 +82,11 @@ pub(in crate::http) async fn inspect(
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    run_on(Surface::Inference, &gateway, request.headers(), |_| async {
+    let ready = gateway.is_ready();
+    run_on(Surface::Inference, &gateway, request.headers(), |entered| async move {
         let rest = utf8(path)?;
         let asked = Asked::read(&rest);
-        let routes = routes(&gateway, asked.model)?;
+        let routes = routes(&entered, asked.model)?;
         if let Some(version) = asked.version
             && routes.version(version).is_none()
         {
@@ -94,7 +95,7 @@ pub(in crate::http) async fn inspect(
         match asked.verb {
             Verb::Metadata => write(&model(asked.model, routes)),
             // Whichever clouds are down: the gateway is there to answer for them.
-            Verb::Ready if gateway.is_ready() => write(&Ready { name: asked.model, ready: true }),
+            Verb::Ready if ready => write(&Ready { name: asked.model, ready: true }),
             Verb::Ready => {
                 Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping").retry_later())
             }

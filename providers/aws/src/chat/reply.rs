@@ -142,7 +142,7 @@ pub(super) fn usage(usage: &TokenUsage) -> Option<Usage> {
         output: count(usage.output_tokens),
         // Bedrock does not tell reasoning from the rest of the output.
         reasoning: None,
-        rows: None,
+        ..Usage::default()
     })
 }
 

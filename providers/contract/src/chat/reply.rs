@@ -115,6 +115,7 @@ impl Completion {
         let facts = Facts {
             finish: self.choices.iter().filter_map(|choice| choice.finish.clone()).collect(),
             usage: self.usage,
+            ..Facts::default()
         };
         Ok(ChatReply { json: Bytes::from(json), facts })
     }

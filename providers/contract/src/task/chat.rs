@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{End, Task, Tend};
 use crate::{
-    Endpoint, Error, ErrorKind, Facts, Offers, Result,
+    Demand, Endpoint, Error, ErrorKind, Facts, Offers, Result,
     chat::{ChatChunk, ChatReply, ChatRequest, ChunkStream},
 };
 
@@ -34,6 +34,10 @@ impl Task for Chat {
         offers.chat.as_ref()
     }
 
+    fn demand(request: &Self::Request, visit: &mut dyn FnMut(&str)) -> Demand {
+        Demand::of_chat(request, visit)
+    }
+
     fn tend(response: ChatReply, tender: impl Tend) -> ChatReply {
         tender.end(End::Complete(&response.facts));
         response
@@ -53,6 +57,10 @@ impl Task for ChatStream {
 
     fn offer(offers: &Offers) -> Option<&Endpoint<Self>> {
         offers.chat_stream.as_ref()
+    }
+
+    fn demand(request: &Self::Request, visit: &mut dyn FnMut(&str)) -> Demand {
+        Demand::of_chat(request, visit)
     }
 
     fn tend(response: ChunkStream, tender: impl Tend) -> ChunkStream {
@@ -99,6 +107,8 @@ impl<A: Tend> Stream for Tended<A> {
 impl<A: Tend> Drop for Tended<A> {
     fn drop(&mut self) {
         if let Some(tender) = self.tender.take() {
+            // Those beneath hear of it first, as they do of every other end.
+            self.inner = Box::pin(futures_util::stream::empty());
             tender.end(End::Abandoned(&self.facts));
         }
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{End, Task, Tend};
 use crate::{
-    Endpoint, Offers,
+    Demand, Endpoint, Offers,
     embed::{EmbedReply, EmbedRequest},
 };
 
@@ -22,6 +22,10 @@ impl Task for Embed {
 
     fn offer(offers: &Offers) -> Option<&Endpoint<Self>> {
         offers.embed.as_ref()
+    }
+
+    fn demand(request: &Self::Request, visit: &mut dyn FnMut(&str)) -> Demand {
+        Demand::of_embed(request, visit)
     }
 
     fn tend(response: EmbedReply, tender: impl Tend) -> EmbedReply {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{End, Task, Tend};
 use crate::{
-    Endpoint, Offers,
+    Demand, Endpoint, Offers,
     predict::{PredictReply, PredictRequest},
 };
 
@@ -22,6 +22,10 @@ impl Task for Predict {
 
     fn offer(offers: &Offers) -> Option<&Endpoint<Self>> {
         offers.predict.as_ref()
+    }
+
+    fn demand(request: &Self::Request, _visit: &mut dyn FnMut(&str)) -> Demand {
+        Demand::of_predict(request)
     }
 
     fn tend(response: PredictReply, tender: impl Tend) -> PredictReply {

@@ -277,7 +277,7 @@ impl UsageMetadata {
             cache_write: None,
             output,
             reasoning: self.thoughts_token_count,
-            rows: None,
+            ..Usage::default()
         };
         (usage != Usage::default()).then_some(usage)
     }

@@ -84,9 +84,11 @@ fn alone(plan: &Plan, model: &ModelPlan, predict: &PredictPlan, deployment: &str
     let deployments: Vec<_> = deployments.cloned().collect();
     let version = deployments.first().and_then(|deployment| deployment.target.version.as_deref());
     let version = version.unwrap_or_default().to_owned();
-    let metrics = Arc::new(Metrics::new(&plan.version));
-    let model = ModelPlan { deployments, ..model.clone() };
-    let routes = Routes::of(std::slice::from_ref(&model), &State::default(), &metrics, false);
+    let metrics = Arc::new(Metrics::new());
+    // Each row is asked afresh, and on nobody's account.
+    let model = ModelPlan { deployments, cache: None, limits: Vec::new(), ..model.clone() };
+    let plan = plan.with_model_alone(model.clone());
+    let routes = Routes::build(&plan, &State::new(&plan, &metrics)?, &metrics)?;
     match routes.get(&model.name) {
         Some(ModelRoutes::Predict(routes)) => Ok(System::Deployment {
             name: deployment.to_owned(),

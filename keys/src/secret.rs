@@ -26,7 +26,11 @@ pub fn hash(secret: &str) -> [u8; 32] {
 
 /// `sha256:…`, as it stands in the config.
 pub fn format_hash(hash: &[u8; 32]) -> String {
-    hash.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+    format!("sha256:{}", hexadecimal(hash))
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Reads `sha256:…`.

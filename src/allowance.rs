@@ -1,0 +1,64 @@
+//! What callers, models and deployments may consume: limits and budgets, taken before a call and settled after it.
+//!
+//! [`Callers`] knows what each caller is allowed; [`Keeper`] takes it, in this process and, where replicas share it, in Redis;
+//! [`Forecast`] tells what a call will consume before it is sent.
+
+mod callers;
+mod forecast;
+mod keeper;
+mod remote;
+
+use std::sync::Arc;
+
+use aigate_limits::{Kind, Limit};
+
+pub use self::{
+    callers::Callers,
+    forecast::{Forecast, RecentOutput, usage},
+    keeper::{Consumed, Hold, Keeper, No, Want},
+    remote::Remote,
+};
+use crate::config::document::OnExceeded;
+
+/// One limit or budget in force.
+#[derive(Debug)]
+pub struct Ration {
+    /// What counts, in this process.
+    pub limit: Arc<Limit>,
+    /// What happens when a budget is spent.
+    pub on_exceeded: OnExceeded,
+    /// Where all replicas count together: its name there, and how much.
+    pub shared: Option<SharedRation>,
+}
+
+/// How a limit is kept by all replicas together.
+#[derive(Debug)]
+pub struct SharedRation {
+    /// Its name in Redis.
+    pub key: Arc<str>,
+    /// How much.
+    pub measure: SharedMeasure,
+}
+
+/// How much all replicas together let through.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SharedMeasure {
+    /// So much in a time.
+    Rate(aigate_limits::Rate),
+    /// So many calls at once.
+    AtOnce(u64),
+    /// So much money in a day or month.
+    Budget(aigate_contract::Money, aigate_limits::Period),
+}
+
+impl Ration {
+    /// Whether a call must not be sent before its cost is known.
+    pub fn counts_money(&self) -> bool {
+        self.limit.unit() == aigate_limits::Unit::Money
+    }
+
+    /// Whether it is a budget.
+    pub fn is_budget(&self) -> bool {
+        self.limit.kind() == Kind::Budget
+    }
+}
