@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use crate::{
     config::{Plan, nearest},
     metrics::Metrics,
+    probe::Probing,
     reload::Reloads,
     stack::{ModelRoutes, Routes},
     state::State,
@@ -31,6 +32,7 @@ pub struct Gateway {
     pub reloads: Reloads,
     now: ArcSwap<Snapshot>,
     state: State,
+    probing: Mutex<Option<Probing>>,
     draining: AtomicBool,
 }
 
@@ -70,6 +72,7 @@ impl Gateway {
             metrics,
             reloads: Reloads::new(&snapshot.version),
             now: ArcSwap::from_pointee(snapshot),
+            probing: Mutex::new(Probing::start(plan, &state)),
             state,
             draining: AtomicBool::new(false),
         })
@@ -84,6 +87,7 @@ impl Gateway {
         let snapshot = Snapshot::build(plan, &self.state, &self.metrics, Some(&self.now()))?;
         self.metrics.runs_on(&snapshot.version);
         self.now.store(Arc::new(snapshot));
+        *self.probing.lock().unwrap_or_else(PoisonError::into_inner) = Probing::start(plan, &self.state);
         self.state.prune();
         Ok(())
     }
@@ -106,6 +110,11 @@ impl Gateway {
     /// Writes down what must outlive the process. Blocks for as long as the disk takes, at most some seconds.
     pub fn put_down(&self) {
         self.state.put_down();
+    }
+
+    /// Waits until the replicas' common store knows what the last calls consumed, for some seconds at most.
+    pub async fn farewell(&self) {
+        self.state.farewell().await;
     }
 
     /// The metrics' text.

@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod http;
 pub mod metrics;
 pub mod policy;
+pub mod probe;
 pub mod reload;
 pub mod running;
 pub mod sample;

@@ -35,6 +35,8 @@ mod language;
 mod operations;
 #[path = "gateway/predict.rs"]
 mod predict;
+#[path = "gateway/probing.rs"]
+mod probing;
 #[path = "gateway/streaming.rs"]
 mod streaming;
 #[path = "gateway/tabular.rs"]

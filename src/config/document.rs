@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::policies::{
-    Budget, CacheStore, Decimal, Hedge, Label, Labels, Limits, ModelCache, OnExceeded, OnLoss, Prices,
+    Budget, CacheStore, Decimal, Hedge, Label, Labels, Limits, ModelCache, OnExceeded, OnLoss, Prices, Probe,
     Reload, Shared, StateFile,
 };
 
@@ -198,6 +198,9 @@ pub struct Model {
     /// Answers that are kept. Default: none.
     #[serde(default)]
     pub cache: Option<ModelCache>,
+    /// Deployments are looked at without a caller. Default: never, their health is learned from calls.
+    #[serde(default)]
+    pub probe: Option<Probe>,
     /// A second deployment is asked when the first one is slow: embed and predict. Default: never.
     #[serde(default)]
     pub hedge: Option<Hedge>,

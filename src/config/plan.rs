@@ -122,6 +122,8 @@ pub struct ModelPlan {
     pub cache: Option<CachePlan>,
     /// When a second deployment is asked.
     pub hedge: Option<HedgePlan>,
+    /// How often its deployments are looked at without a caller.
+    pub probe: Option<Duration>,
     /// What only predict models have.
     pub predict: Option<PredictPlan>,
 }

@@ -57,6 +57,11 @@ impl AzureAccount {
         }
     }
 
+    /// Whether the API has a list of models at the same place as its calls.
+    pub(crate) fn lists_models(&self) -> bool {
+        self.site.api == Api::V1
+    }
+
     pub(crate) fn check_name(&self, name: &str) -> Result<(), String> {
         self.site.check_name(name)
     }

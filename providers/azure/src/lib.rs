@@ -26,6 +26,7 @@ use aigate_contract::{
     settings::Fault,
 };
 use aigate_openai::Wire;
+use futures_util::future::BoxFuture;
 
 use crate::account::AzureAccount;
 pub use crate::config::{Api, Auth, Config};
@@ -65,6 +66,12 @@ impl Provider for Azure {
 
     fn describe(&self) -> Description {
         self.0.account().describe()
+    }
+
+    /// The list of models; the older forms of the URL have none that would tell as much.
+    fn probe(self: Arc<Self>, _task: &str, _target: &str) -> Option<BoxFuture<'static, Result<()>>> {
+        let has_list = self.0.account().lists_models();
+        has_list.then(|| -> BoxFuture<'static, Result<()>> { Box::pin(async move { self.0.probe().await }) })
     }
 
     fn check_target(&self, task: &str, target: &str) -> Result<(), String> {

@@ -68,6 +68,12 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Asks whether a deployment can be reached, by a call that costs nothing. `None` where its provider has no such call.
+    /// An error says what any call would have met.
+    fn probe(self: Arc<Self>, _task: &str, _target: &str) -> Option<BoxFuture<'static, Result<()>>> {
+        None
+    }
+
     /// The gateway begins to serve: what is to be ready from the start is made ready, in the background.
     fn prepare(&self, _task: &str, _target: &str) {}
 

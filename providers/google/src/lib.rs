@@ -20,13 +20,15 @@ mod stub;
 use std::sync::Arc;
 
 use aigate_contract::{
-    Call, Description, Endpoint, Offers, Predict, Provider, Result, Target, Task, predict::BodyForm,
+    Call, Chat, Description, Endpoint, Offers, Predict, Provider, Result, Target, Task, predict::BodyForm,
     settings::Fault,
 };
 use aigate_transport::{Client, Fetcher, Request, Response};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use url::Url;
 
 pub use self::config::Config;
 use self::{
@@ -97,6 +99,14 @@ impl Provider for Google {
         }
     }
 
+    /// Counting tokens costs nothing and needs the model, the credentials and the quota of a call.
+    ///
+    /// <https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/get-token-count>
+    fn probe(self: Arc<Self>, task: &str, target: &str) -> Option<BoxFuture<'static, Result<()>>> {
+        let url = (task == Chat::NAME).then(|| self.site.url(target, "countTokens").ok())??;
+        Some(Box::pin(async move { self.count_nothing(url).await }))
+    }
+
     fn usual_body(&self) -> Option<BodyForm> {
         Some(BodyForm::Instances)
     }
@@ -121,6 +131,16 @@ impl Google {
         } else {
             Err(error::from_response(answer).await.with_target(&call.target))
         }
+    }
+
+    async fn count_nothing(&self, url: Url) -> Result<()> {
+        let body = br#"{"contents":[{"role":"user","parts":[{"text":"."}]}]}"#;
+        let mut request = self.auth.pass().await?.sign(Request::json(url, Bytes::from_static(body)));
+        if let Some(project) = &self.quota_project {
+            request = request.header("x-goog-user-project", project.clone());
+        }
+        let answer = self.client.send(request).await?;
+        if answer.status().is_success() { Ok(()) } else { Err(error::from_response(answer).await) }
     }
 
     async fn send<T: Task>(&self, call: &Call<T>, request: Request, pass: &Pass) -> Result<Response> {

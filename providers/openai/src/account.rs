@@ -17,6 +17,8 @@ pub enum Purpose {
     Chat,
     /// `embeddings`
     Embeddings,
+    /// `models`: which there are. Costs nothing.
+    Models,
 }
 
 impl Purpose {
@@ -25,6 +27,7 @@ impl Purpose {
         match self {
             Self::Chat => "chat/completions",
             Self::Embeddings => "embeddings",
+            Self::Models => "models",
         }
     }
 }
@@ -152,6 +155,7 @@ impl Account for OpenAiAccount {
         match purpose {
             Purpose::Chat => self.chat.clone(),
             Purpose::Embeddings => self.embeddings.clone(),
+            Purpose::Models => below(&self.base, Purpose::Models.path()),
         }
     }
 

@@ -21,6 +21,8 @@ use aigate_contract::{
     settings::Fault,
 };
 
+use futures_util::future::BoxFuture;
+
 use crate::account::OpenAiAccount;
 pub use crate::{
     account::{Account, Pass, Purpose},
@@ -54,6 +56,10 @@ impl Provider for OpenAi {
 
     fn describe(&self) -> Description {
         self.0.account().describe()
+    }
+
+    fn probe(self: Arc<Self>, _task: &str, _target: &str) -> Option<BoxFuture<'static, Result<()>>> {
+        Some(Box::pin(async move { self.0.probe().await }))
     }
 
     fn check_target(&self, _task: &str, target: &str) -> Result<(), String> {

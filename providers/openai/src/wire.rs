@@ -61,6 +61,17 @@ impl<A: Account> Wire<A> {
         if answer.status().is_success() { Ok(answer) } else { Err(self.read_error(answer).await) }
     }
 
+    /// Asks which models there are: costs nothing, and fails as a call would.
+    ///
+    /// # Errors
+    /// What a call would have met.
+    pub async fn probe(&self) -> Result<()> {
+        let pass = self.account.pass().await?;
+        let request = Request::get(self.account.url(Purpose::Models, ""));
+        let answer = self.client.send(self.account.decorate(pass.stamp(request))).await?;
+        if answer.status().is_success() { Ok(()) } else { Err(self.read_error(answer).await) }
+    }
+
     async fn attempt<T: Task>(
         &self,
         call: &Call<T>,

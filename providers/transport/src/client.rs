@@ -128,6 +128,12 @@ impl Client {
 pub(crate) const USER_AGENT: &str = concat!("aigate/", env!("CARGO_PKG_VERSION"));
 
 impl Request {
+    /// A GET.
+    pub fn get(url: Url) -> Self {
+        let request = Self::json(url, Bytes::new());
+        Self { method: Method::GET, ..request }
+    }
+
     /// A POST of a JSON body.
     pub fn json(url: Url, body: impl Into<Bytes>) -> Self {
         let mut headers = HeaderMap::with_capacity(8);

@@ -84,6 +84,10 @@ impl Defaults<'_> {
         );
         let cache = model.cache.as_ref().map(|cache| self.cache(name, model.task, cache, faults));
         let hedge = model.hedge.as_ref().and_then(|hedge| check_hedge(name, &model, hedge, faults));
+        let probe = model.probe.map(|probe| probe.every.0);
+        if let Some(every) = probe {
+            check_probe(name, every, &deployments, model.task, faults);
+        }
         if faults.0.len() > before {
             return None;
         }
@@ -91,6 +95,7 @@ impl Defaults<'_> {
             limits,
             cache,
             hedge,
+            probe,
             name: name.into(),
             task: model.task,
             strategy: model.strategy,
@@ -271,6 +276,19 @@ fn check_hedge(name: &str, model: &Model, hedge: &Hedge, faults: &mut Faults) ->
         },
     };
     Some(HedgePlan { after, max_extra })
+}
+
+fn check_probe(name: &str, every: Duration, deployments: &[DeploymentPlan], task: TaskName, faults: &mut Faults) {
+    if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&every) {
+        faults.add::<()>(&["models", name, "probe", "every"], "must be between 1s and 1h");
+    }
+    let can = |one: &DeploymentPlan| {
+        Arc::clone(&one.provider).probe(task.as_str(), &one.target.model).is_some()
+    };
+    if !deployments.iter().any(can) {
+        let message = "no provider of its deployments has a call that costs nothing";
+        faults.add::<()>(&["models", name, "probe"], message);
+    }
 }
 
 /// A deployment has one share, whichever model it is asked for.

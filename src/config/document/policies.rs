@@ -160,6 +160,14 @@ pub struct Hedge {
     pub max_extra: Option<f64>,
 }
 
+/// Deployments are looked at without a caller, by calls that cost nothing.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Probe {
+    /// How often each is looked at, 1s to 1h.
+    pub every: Interval,
+}
+
 /// What the replicas share.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]

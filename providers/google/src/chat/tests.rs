@@ -167,6 +167,18 @@ async fn a_call_carries_its_credentials_and_its_trace() {
 }
 
 #[tokio::test]
+async fn a_look_counts_tokens_which_costs_nothing_and_fails_as_a_call_would() {
+    let stub = Stub::start(|_, number| Answer::new(if number == 0 { 200 } else { 503 }, json!({"totalTokens": 1}))).await;
+    let look = || Provider::probe(google(&stub), Chat::NAME, "gemini-2.5-flash").unwrap();
+    assert!(look().await.is_ok());
+    assert_eq!(look().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let seen = &stub.seen()[0];
+    assert_eq!(seen.line, "POST /v1beta/models/gemini-2.5-flash:countTokens");
+    assert_eq!(seen.header("x-goog-api-key"), "secret-key");
+    assert!(Provider::probe(google(&stub), "embed", "text-embedding-005").is_none());
+}
+
+#[tokio::test]
 async fn a_refusal_before_the_first_chunk_is_an_ordinary_error() {
     let body = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "quota",
         "details": [{"retryDelay": "3s"}]}}]);
