@@ -31,8 +31,9 @@ deployments = [{ provider = "local", target = "sample/credit-risk" }]
 
 fn routes() -> Arc<PredictRoutes> {
     let plan = load(&Source::Text(CONFIG.to_owned())).and_then(check).unwrap();
-    let metrics = Arc::new(Metrics::new(&plan.version));
-    let routes = Routes::build(&plan, &State::default(), &metrics);
+    let metrics = Arc::new(Metrics::new());
+    let state = State::new(&plan, &metrics).unwrap();
+    let routes = Routes::build(&plan, &state, &metrics).unwrap();
     match routes.get("credit-risk") {
         Some(ModelRoutes::Predict(routes)) => Arc::clone(routes),
         _ => std::process::abort(),

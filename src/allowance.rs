@@ -10,11 +10,12 @@ mod remote;
 
 use std::sync::Arc;
 
-use aigate_limits::{Kind, Limit};
+use aigate_contract::Standing;
+use aigate_limits::{Kind, Limit, Unit};
 
 pub use self::{
     callers::Callers,
-    forecast::{Forecast, RecentOutput, usage},
+    forecast::{Forecast, RecentOutput, consumed, usage},
     keeper::{Consumed, Hold, Keeper, No, Want},
     remote::Remote,
 };
@@ -38,6 +39,8 @@ pub struct SharedRation {
     pub key: Arc<str>,
     /// How much.
     pub measure: SharedMeasure,
+    /// Of a budget: what is known to be spent from before this process began, and in which window.
+    pub floor: Option<(aigate_limits::Window, aigate_contract::Money)>,
 }
 
 /// How much all replicas together let through.
@@ -54,7 +57,17 @@ pub enum SharedMeasure {
 impl Ration {
     /// Whether a call must not be sent before its cost is known.
     pub fn counts_money(&self) -> bool {
-        self.limit.unit() == aigate_limits::Unit::Money
+        self.limit.unit() == Unit::Money
+    }
+
+    /// How it stands here, for the headers: of requests and tokens a time. Budgets and places are told otherwise.
+    pub fn told(&self) -> Option<Standing> {
+        let unit = self.limit.unit();
+        if self.limit.kind() != Kind::Rate || !matches!(unit, Unit::Requests | Unit::Tokens) {
+            return None;
+        }
+        let aigate_limits::Standing { limit, remaining, reset } = self.limit.standing();
+        Some(Standing { unit: unit.as_str(), limit, remaining, reset })
     }
 
     /// Whether it is a budget.

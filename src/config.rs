@@ -6,10 +6,12 @@ mod diff;
 pub mod document;
 mod interpolate;
 mod load;
+mod merge;
 mod plan;
 mod predict;
 mod schema;
 mod suggest;
+mod tree;
 
 pub use self::{
     check::{check, check_after},
@@ -22,6 +24,7 @@ pub use self::{
     },
     schema::schema,
     suggest::nearest,
+    tree::{Entry, Tree},
 };
 pub use aigate_contract::settings::Fault;
 

@@ -11,11 +11,10 @@ use std::{
 
 use aigate_keys::{Admitted, Gate, Issuer, Refused, Ring};
 use arc_swap::ArcSwap;
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::{
-    config::{Plan, nearest},
+    config::{Plan, Print, nearest},
     metrics::Metrics,
     probe::Probing,
     reload::Reloads,
@@ -51,10 +50,10 @@ pub struct Snapshot {
     pub body_timeout: Duration,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// The configuration as it was merged, before variables were filled in.
-    pub tree: Arc<Value>,
     routes: Routes,
-    gate: Gate,
+    gate: Arc<Gate>,
+    /// What the gate was built from.
+    callers: Print,
     operations_key: Option<[u8; 32]>,
 }
 
@@ -134,6 +133,8 @@ impl Snapshot {
         metrics: &Arc<Metrics>,
         before: Option<&Self>,
     ) -> Result<Self, String> {
+        // First what can fail and changes nothing; the routes amend budgets.
+        let gate = gate(plan, before)?;
         Ok(Self {
             version: Arc::clone(&plan.version),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
@@ -141,9 +142,9 @@ impl Snapshot {
             room: state.room(plan.server.max_buffered),
             body_timeout: plan.server.body_timeout,
             metrics: Arc::clone(metrics),
-            tree: Arc::clone(&plan.tree),
             routes: Routes::build(plan, state, metrics)?,
-            gate: gate(plan, before)?,
+            gate,
+            callers: plan.callers,
             operations_key: plan.operations_key,
         })
     }
@@ -184,7 +185,10 @@ impl Snapshot {
 }
 
 /// Keys and identity providers; what was fetched of those that are unchanged is kept.
-fn gate(plan: &Plan, before: Option<&Snapshot>) -> Result<Gate, String> {
+fn gate(plan: &Plan, before: Option<&Snapshot>) -> Result<Arc<Gate>, String> {
+    if let Some(before) = before.filter(|before| before.callers == plan.callers) {
+        return Ok(Arc::clone(&before.gate));
+    }
     let ring = if plan.keys.is_empty() {
         None
     } else {
@@ -199,5 +203,6 @@ fn gate(plan: &Plan, before: Option<&Snapshot>) -> Result<Gate, String> {
         let issuer = Issuer::build(name, config, known).map_err(|faults| crate::config::report(&faults))?;
         issuers.insert(name.clone(), issuer);
     }
-    Gate::new(ring, issuers.into_values().collect()).map_err(|faults| crate::config::report(&faults))
+    let gate = Gate::new(ring, issuers.into_values().collect());
+    gate.map(Arc::new).map_err(|faults| crate::config::report(&faults))
 }

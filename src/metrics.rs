@@ -134,6 +134,7 @@ pub struct Metrics {
 
 impl Metrics {
     /// A fresh set, for one process.
+    #[expect(clippy::new_without_default, reason = "a set that nobody serves is of no use")]
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let metrics = Self {
@@ -196,16 +197,24 @@ impl Metrics {
         caller
     }
 
-    /// A caller's call has ended, and cost this much as far as it is known.
-    pub fn spent_by(&self, caller: &Caller, key: &Word, cost: Money) {
-        let dollars = cost.as_dollars();
-        self.key_cost.get_or_create(&KeyLabels { key: key.clone() }).inc_by(dollars);
+    /// A caller's call has ended.
+    pub fn called_by(&self, caller: &Caller) {
         for (label, value) in &caller.labels {
-            let value = self.bounded_value(label, value);
-            let labels = LabelLabels { label: Word(Arc::clone(label)), value: Word(value) };
-            self.label_calls.get_or_create(&labels).inc();
-            self.label_cost.get_or_create(&labels).inc_by(dollars);
+            self.label_calls.get_or_create(&self.label(label, value)).inc();
         }
+    }
+
+    /// A caller has spent this much.
+    pub fn spent_by(&self, caller: &Caller, cost: Money) {
+        let (key, dollars) = (Word(self.bounded(Arc::clone(&caller.name))), cost.as_dollars());
+        self.key_cost.get_or_create(&KeyLabels { key }).inc_by(dollars);
+        for (label, value) in &caller.labels {
+            self.label_cost.get_or_create(&self.label(label, value)).inc_by(dollars);
+        }
+    }
+
+    fn label(&self, label: &Arc<str>, value: &Arc<str>) -> LabelLabels {
+        LabelLabels { label: Word(Arc::clone(label)), value: Word(self.bounded_value(label, value)) }
     }
 
     /// Values of labels may come from tokens: they are bounded together with the callers.
@@ -368,6 +377,8 @@ impl Metrics {
 pub struct DeploymentMetrics {
     metrics: Arc<Metrics>,
     labels: AttemptLabels,
+    /// What calls of the model cost.
+    model_cost: Counter<f64, AtomicU64>,
     duration: Histogram,
     first_chunk: Histogram,
     input: Histogram,
@@ -377,9 +388,10 @@ pub struct DeploymentMetrics {
 }
 
 impl DeploymentMetrics {
-    /// Handles for attempts at `deployment`.
+    /// Handles for attempts at `deployment`, for calls of a model.
     pub fn new(
         metrics: &Arc<Metrics>,
+        called: &ModelLabels,
         operation: &'static str,
         system: &'static str,
         model: &Arc<str>,
@@ -403,6 +415,7 @@ impl DeploymentMetrics {
             metrics.tokens.get_or_create(&labels).clone()
         };
         Self {
+            model_cost: metrics.cost.get_or_create(called).clone(),
             duration: metrics.attempt_duration.get_or_create(&labels).clone(),
             first_chunk: metrics.first_chunk.get_or_create(&labels).clone(),
             input: tokens("input"),
@@ -436,13 +449,17 @@ impl DeploymentMetrics {
         self.metrics.attempt_duration.get_or_create(&labels).observe(elapsed.as_secs_f64());
     }
 
-    /// What an answer cost.
-    pub fn cost(&self, cost: &Cost) {
+    /// What an attempt cost, on whose account.
+    pub fn cost(&self, cost: &Cost, caller: Option<&Caller>) {
         let deployment = self.labels.aigate_deployment.clone();
         let Some(money) = cost.money() else {
             self.metrics.cost_absent.get_or_create(&DeploymentLabels { deployment }).inc();
             return;
         };
+        self.model_cost.inc_by(money.as_dollars());
+        if let Some(caller) = caller {
+            self.metrics.spent_by(caller, money);
+        }
         let labels = CostLabels { deployment, known: cost.as_str() };
         self.metrics.attempt_cost.get_or_create(&labels).inc_by(money.as_dollars());
     }

@@ -4,19 +4,22 @@
 mod watch;
 
 use std::{
+    collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
+use aigate_contract::Provider;
 use serde_json::{Value, json};
 use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
 use self::watch::{Seen, Watch};
 use crate::{
-    config::{self, Plan, Source},
+    config::{self, Plan, Print, Source, Tree},
     gateway::Gateway,
 };
 
@@ -79,8 +82,33 @@ impl Reloads {
 pub struct Reloader {
     source: Source,
     gateway: Arc<Gateway>,
-    /// The plan that is in force. Held while a reload is under way: there is one at a time.
-    plan: tokio::sync::Mutex<Arc<Plan>>,
+    /// Held while a reload is under way: there is one at a time.
+    in_force: tokio::sync::Mutex<InForce>,
+    /// Of the configuration that the process began with: what only a new process can change.
+    fixed: Value,
+    /// Where [`Reloader::run`] hears of files to watch.
+    look: UnboundedSender<Seen>,
+    looks: Mutex<Option<UnboundedReceiver<Seen>>>,
+}
+
+/// What the next reload needs to know of the configuration in force.
+#[derive(Debug)]
+struct InForce {
+    version: Arc<str>,
+    tree: Arc<Tree>,
+    providers: BTreeMap<String, (Print, Arc<dyn Provider>)>,
+    files: Vec<PathBuf>,
+}
+
+impl From<&Plan> for InForce {
+    fn from(plan: &Plan) -> Self {
+        Self {
+            version: Arc::clone(&plan.version),
+            tree: Arc::clone(&plan.tree),
+            providers: plan.providers.clone(),
+            files: plan.upkeep.files.clone(),
+        }
+    }
 }
 
 /// What a reload did.
@@ -90,14 +118,23 @@ pub struct Outcome {
     pub version: Arc<str>,
     /// What changed, in words.
     pub changes: Vec<String>,
-    /// Of these what the running process cannot change: it takes effect at the next start.
+    /// What differs from the configuration that the process began with and that it cannot change: it takes effect at the next
+    /// start.
     pub at_next_start: Vec<String>,
 }
 
 impl Reloader {
     /// Reads `source` for a gateway that runs on `plan`.
-    pub fn new(source: Source, gateway: Arc<Gateway>, plan: Plan) -> Self {
-        Self { source, gateway, plan: tokio::sync::Mutex::new(Arc::new(plan)) }
+    pub fn new(source: Source, gateway: Arc<Gateway>, plan: &Plan) -> Self {
+        let (look, looks) = unbounded_channel();
+        Self {
+            source,
+            gateway,
+            in_force: tokio::sync::Mutex::new(plan.into()),
+            fixed: fixed(&plan.tree),
+            look,
+            looks: Mutex::new(Some(looks)),
+        }
     }
 
     /// Reads the configuration again and serves from it, if it is right.
@@ -105,21 +142,26 @@ impl Reloader {
     /// # Errors
     /// All its faults; the last good one stays in force.
     pub async fn reload(&self, why: &'static str) -> Result<Outcome, String> {
-        let mut plan = self.plan.lock().await;
-        let (source, before, gateway) = (self.source.clone(), Arc::clone(&plan), Arc::clone(&self.gateway));
+        let mut in_force = self.in_force.lock().await;
+        let (source, gateway) = (self.source.clone(), Arc::clone(&self.gateway));
+        let (files, providers) = (in_force.files.clone(), in_force.providers.clone());
         // Files are read, certificates parsed, models looked at: not on the threads that serve calls.
-        let built = tokio::task::spawn_blocking(move || {
-            let next = config::load(&source)
-                .and_then(|loaded| config::check_after(loaded, Some(&before)))
-                .map_err(|faults| config::report(&faults))?;
-            gateway.change_to(&next)?;
-            Ok(next)
+        let reading = tokio::task::spawn_blocking(move || {
+            // Before they are read: what changes meanwhile is seen by the next watch.
+            let mut seen = Seen::of(files);
+            let next = read(&source, &providers, &gateway);
+            // The configuration may name other files now.
+            next.iter().flat_map(|next| &next.files).for_each(|file| seen.add(file.clone()));
+            (next, seen)
         });
-        match built.await.unwrap_or_else(|error| Err(error.to_string())) {
+        let (next, seen) = reading.await.unwrap_or_else(|error| (Err(error.to_string()), Seen::default()));
+        // Nobody listens where nothing is watched.
+        let _ = self.look.send(seen);
+        match next {
             Ok(next) => {
-                let outcome = outcome(&plan, &next);
+                let outcome = self.outcome(&in_force, &next);
                 self.tell(why, &outcome);
-                *plan = Arc::new(next);
+                *in_force = next;
                 Ok(outcome)
             }
             Err(faults) => {
@@ -127,10 +169,23 @@ impl Reloader {
                 self.gateway.metrics.config_faulty.set(1);
                 self.gateway.reloads.told().refused =
                     Some(Refused { at: SystemTime::now(), faults: faults.clone() });
-                tracing::error!(why, in_force = %plan.version, faults = %faults, "the configuration is faulty: the last good one stays in force");
+                tracing::error!(why, in_force = %in_force.version, faults = %faults, "the configuration is faulty: the last good one stays in force");
                 Err(faults)
             }
         }
+    }
+
+    fn outcome(&self, before: &InForce, next: &InForce) -> Outcome {
+        let mut changes = before.tree.changes(&next.tree);
+        for (name, (print, _)) in &next.providers {
+            let path = format!("providers.{name}");
+            let other = before.providers.get(name).is_some_and(|(before, _)| before != print);
+            if other && !changes.iter().any(|change| change.starts_with(&path)) {
+                changes.push(format!("{path}: a file that it names has another content"));
+            }
+        }
+        let at_next_start = config::diff(&self.fixed, &fixed(&next.tree));
+        Outcome { version: Arc::clone(&next.version), changes, at_next_start }
     }
 
     fn tell(&self, why: &'static str, outcome: &Outcome) {
@@ -145,86 +200,92 @@ impl Reloader {
             told.since = SystemTime::now();
             told.changes.clone_from(&outcome.changes);
         }
-        for change in outcome
-            .at_next_start
-            .iter()
-            .filter(|change| !told.at_next_start.contains(change))
-            .cloned()
-            .collect::<Vec<_>>()
-        {
-            told.at_next_start.push(change);
-        }
+        let waiting = told.at_next_start != outcome.at_next_start && !outcome.at_next_start.is_empty();
+        told.at_next_start.clone_from(&outcome.at_next_start);
         drop(told);
         tracing::info!(why, config = %outcome.version, changes = %words(&outcome.changes), "the configuration was read again");
-        if !outcome.at_next_start.is_empty() {
+        if waiting {
             tracing::warn!(changes = %words(&outcome.at_next_start), "takes effect at the next start");
         }
     }
 
     /// Looks at the files that the configuration in force was read from.
     async fn seen(&self) -> Seen {
-        let files = self.plan.lock().await.upkeep.files.clone();
+        let files = self.in_force.lock().await.files.clone();
         tokio::task::spawn_blocking(move || Seen::of(files)).await.unwrap_or_default()
     }
 
-    /// The configuration may name other files now.
-    async fn with_new_files(&self, mut seen: Seen) -> Seen {
-        let files = self.plan.lock().await.upkeep.files.clone();
-        let look = move || {
-            files.into_iter().for_each(|file| seen.add(file));
-            seen
-        };
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
-    }
-
     /// Reloads on SIGHUP and, if `watch`, when a file changes. Ends with the process.
-    ///
-    /// # Errors
-    /// When signals cannot be listened for.
-    pub async fn run(self: Arc<Self>, watch: bool) -> Result<(), String> {
-        let mut hangup =
-            signal(SignalKind::hangup()).map_err(|error| format!("cannot listen for SIGHUP: {error}"))?;
+    pub async fn run(self: Arc<Self>, watch: bool, mut hangup: Signal) {
         let (changed, mut changes) = mpsc::channel(1);
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut looks = looks.filter(|_| watch);
         // Held for as long as its files are those of the configuration in force.
-        let mut _watching = if watch { Some(Watch::start(self.seen().await, changed.clone())) } else { None };
-        if let Some(Err(why)) = &_watching {
-            tracing::warn!(%why, "the configuration's files are not watched: send SIGHUP after a change");
+        let mut _watching = None;
+        if watch {
+            let watching = Watch::start(self.seen().await, changed.clone());
+            if let Err(why) = &watching {
+                tracing::warn!(%why, "the configuration's files are not watched: send SIGHUP after a change");
+            }
+            _watching = watching.ok();
         }
+        let next_look = async |looks: &mut Option<UnboundedReceiver<Seen>>| match looks {
+            Some(looks) => looks.recv().await,
+            None => std::future::pending().await,
+        };
         loop {
             let why = tokio::select! {
                 _ = hangup.recv() => "SIGHUP",
                 Some(()) = changes.recv() => "a file changed",
+                // After each reload, by whomever: also what was not there, or was faulty, is then news when it comes.
+                Some(seen) = next_look(&mut looks) => {
+                    _watching = Watch::start(seen, changed.clone()).ok();
+                    continue;
+                }
             };
-            // Before they are read: what changes meanwhile is seen by the next watch.
-            let seen = self.seen().await;
-            if self.reload(why).await.is_ok() && watch {
-                _watching = Some(Watch::start(self.with_new_files(seen).await, changed.clone()));
-            }
+            // Its faults are told.
+            let _ = self.reload(why).await;
         }
     }
 }
 
-fn outcome(before: &Plan, next: &Plan) -> Outcome {
-    let changes = config::diff(&before.tree, &next.tree);
-    let at_next_start = changes.iter().filter(|change| needs_start(change)).cloned().collect();
-    Outcome { version: Arc::clone(&next.version), changes, at_next_start }
+/// Listens for SIGHUP: from then on it does not end the process.
+///
+/// # Errors
+/// When signals cannot be listened for.
+pub fn hangup() -> Result<Signal, String> {
+    signal(SignalKind::hangup()).map_err(|error| format!("cannot listen for SIGHUP: {error}"))
+}
+
+/// Loads, checks, builds, swaps.
+fn read(
+    source: &Source,
+    providers: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
+    gateway: &Gateway,
+) -> Result<InForce, String> {
+    let next = config::load(source)
+        .and_then(|loaded| config::check_after(loaded, providers))
+        .map_err(|faults| config::report(&faults))?;
+    gateway.change_to(&next)?;
+    Ok(InForce::from(&next))
 }
 
 /// What only a new process can change: listeners are open, the log and the traces have begun.
-fn needs_start(change: &str) -> bool {
-    const FIXED: [&str; 10] = [
-        "server.listen",
-        "server.header_timeout",
-        "server.max_connections",
-        "server.shutdown_delay",
-        "server.shutdown_grace",
-        "operations.listen",
-        "log.",
-        "telemetry.",
-        "state.",
-        "reload.",
+fn fixed(tree: &Tree) -> Value {
+    const FIXED: [(&str, &[&str]); 6] = [
+        ("server", &["listen", "header_timeout", "max_connections", "shutdown_delay", "shutdown_grace"]),
+        ("operations", &["listen"]),
+        ("log", &["format", "level"]),
+        ("telemetry", &["otlp_endpoint", "service_name", "sample_ratio"]),
+        ("state", &["file"]),
+        ("reload", &["watch"]),
     ];
-    FIXED.iter().any(|fixed| change.starts_with(fixed))
+    let section = |(name, keys): (&str, &[&str])| {
+        let section = tree.section(name)?;
+        let kept = keys.iter().filter_map(|key| Some(((*key).to_owned(), section.get(*key)?.clone())));
+        Some((name.to_owned(), Value::Object(kept.collect())))
+    };
+    Value::Object(FIXED.into_iter().filter_map(section).collect())
 }
 
 fn words(changes: &[String]) -> String {

@@ -8,7 +8,7 @@ use crate::{
     config::{Plan, Source},
     gateway::Gateway,
     http::{callers, operations, server},
-    reload::Reloader,
+    reload::{Reloader, hangup},
 };
 
 /// A gateway that listens.
@@ -45,8 +45,7 @@ impl Running {
 
     async fn launch(plan: &Plan, source: Option<Source>) -> Result<Self, String> {
         let gateway = Arc::new(Gateway::build(plan)?);
-        let reloader =
-            source.map(|source| Arc::new(Reloader::new(source, Arc::clone(&gateway), plan.clone())));
+        let reloader = source.map(|source| Arc::new(Reloader::new(source, Arc::clone(&gateway), plan)));
         let listener = bind("server.listen", plan.server.listen).await?;
         let operations_listener = bind("operations.listen", plan.operations).await?;
         let local = |listener: &TcpListener| listener.local_addr().map_err(|error| error.to_string());
@@ -67,14 +66,12 @@ impl Running {
         // Health and metrics are served until the very end.
         let operators = server::Bounds { max_connections: 256, grace: Duration::ZERO, ..bounds };
         let (never, forever) = watch::channel(false);
-        let reloading = reloader.clone().map(|reloader| {
-            let watch = plan.upkeep.watch;
-            tokio::spawn(async move {
-                if let Err(why) = reloader.run(watch).await {
-                    tracing::error!(%why, "the configuration is not read again by itself");
-                }
-            })
-        });
+        // Before anyone is told that it runs: a SIGHUP would end the process.
+        let hangup = reloader.as_ref().map(|_| hangup()).transpose()?;
+        let reloading = reloader
+            .clone()
+            .zip(hangup)
+            .map(|(reloader, hangup)| tokio::spawn(reloader.run(plan.upkeep.watch, hangup)));
         let router = operations(Arc::clone(&gateway), reloader);
         let operators = tokio::spawn(async move {
             server::serve(operations_listener, router, operators, forever).await;
@@ -97,6 +94,7 @@ impl Running {
             reloading.abort();
         }
         let gateway = self.gateway;
+        gateway.farewell().await;
         let _ = tokio::task::spawn_blocking(move || gateway.put_down()).await;
         clean
     }

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aigate_cache::{Entry, Flights, Store};
+use aigate_cache::Store;
 use aigate_contract::{Call, Chat, ChatStream, Embed, Money, Predict, Target, Task, predict::Signature};
 use aigate_prices::Price;
 use aigate_replicas::Shared;
@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use crate::{
     allowance::{Callers, Forecast, Keeper, usage},
     config::{
-        Allowance, DeploymentPlan, ModelPlan, Plan,
+        Allowance, DeploymentPlan, ModelPlan, Plan, Tree,
         document::{FailoverTo, TaskName},
     },
-    metrics::{DeploymentMetrics, Metrics},
+    metrics::{DeploymentMetrics, Metrics, ModelLabels, Word},
     policy::{
         Route, Upstream,
         breaker::Breaker,
@@ -90,6 +90,7 @@ impl Routes {
         let (keeper, shared) = state.keeper(plan.shared.as_ref(), metrics)?;
         let base = Base {
             state,
+            tree: &plan.tree,
             metrics,
             log: plan.log.calls,
             callers: Arc::new(callers(plan, state)),
@@ -122,6 +123,7 @@ impl Routes {
 /// What every route is built upon.
 struct Base<'a> {
     state: &'a State,
+    tree: &'a Tree,
     metrics: &'a Arc<Metrics>,
     log: bool,
     callers: Arc<Callers>,
@@ -191,8 +193,7 @@ impl Base<'_> {
 
     /// The same, where only some deployments may answer.
     fn whole_over<T: Whole>(&self, model: &ModelPlan, deployments: &[DeploymentPlan]) -> Route<T> {
-        let flights: Option<(Arc<Shelf>, Arc<Flights<Arc<Entry>>>)> =
-            self.shelf(model, deployments).map(|shelf| (shelf, Arc::clone(&self.state.flights)));
+        let flights = self.shelf(model, deployments).map(|shelf| (shelf, Arc::clone(&self.state.flights)));
         // Above the limits: what is kept costs nothing.
         self.observed(CacheWhole::new(self.limited::<T>(model, deployments), flights), model)
     }
@@ -243,8 +244,10 @@ impl Base<'_> {
         // Counts the provider's failures only.
         let service = Breaker::new(service, state.circuit(deployment));
         // Above the breaker: a refusal by an open circuit is an attempt that the caller can read about.
+        let called = ModelLabels { model: Word(Arc::clone(&model.name)), task: T::NAME };
         let metrics = DeploymentMetrics::new(
             self.metrics,
+            &called,
             T::OPERATION,
             deployment.system,
             &target.model,
@@ -290,7 +293,9 @@ impl Base<'_> {
         let plan = model.cache.clone()?;
         let mut settings = Sha256::new();
         for deployment in deployments {
-            settings.update(format!("{:?}", deployment.target));
+            let place = &deployment.description;
+            settings.update(format!("{:?} {} {:?}", deployment.target, place.endpoint, place.region));
+            settings.update(self.tree.place_of(&deployment.target.provider));
         }
         Some(Arc::new(Shelf {
             model: Arc::clone(&model.name),

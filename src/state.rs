@@ -2,22 +2,24 @@
 //! speed. Kept by name and settings, so that a changed setting begins anew and an unchanged one goes on as it was; two models
 //! that share a deployment share these as well.
 
+mod circuits;
 mod money;
 
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use aigate_cache::{Entry, Flights, Store, Streams};
 use aigate_limits::{Limit, Wall};
 use aigate_replicas::{Settings, Shared};
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tower::retry::budget::TpsBudget;
 
-use self::money::Purses;
+use self::{circuits::Circuits, money::Purses};
 use crate::{
     allowance::{Keeper, Ration, RecentOutput, Remote, SharedMeasure, SharedRation},
     config::{
@@ -25,19 +27,14 @@ use crate::{
         document::OnExceeded,
     },
     metrics::{DeploymentLabels, Metrics, ModelLabels, Word},
-    policy::{
-        breaker::{Circuit, Standing},
-        failover::HedgeBudget,
-        load::Load,
-        retry::budget,
-    },
+    policy::{breaker::Circuit, failover::HedgeBudget, load::Load, retry::budget},
 };
 
 /// What outlives a configuration.
 #[derive(Debug)]
 pub struct State {
     wall: Wall,
-    circuits: Kept<(Arc<str>, String), Circuit>,
+    circuits: Circuits,
     budgets: Kept<(Arc<str>, String), TpsBudget>,
     loads: Kept<(Arc<str>, &'static str), Load>,
     hedges: Kept<(Arc<str>, &'static str), HedgeBudget>,
@@ -50,11 +47,15 @@ pub struct State {
     pub flights: Arc<Flights<Arc<Entry>>>,
     /// Streams under way, which equal ones join.
     pub streams: Arc<Streams>,
-    keeper: Mutex<Option<(SharedKey, Option<Arc<Shared>>, Arc<Keeper>)>>,
+    keeper: Mutex<Option<Connected>>,
+    /// Connections of earlier configurations, whose calls have not all ended.
+    retired: Mutex<Vec<Weak<Shared>>>,
 }
 
-/// What makes the connection to Redis another one.
-type SharedKey = Option<(String, Arc<str>, Duration, bool)>;
+/// Who keeps the limits, and what replicas share, by what they were made from.
+type Connected = (SharedKey, Option<Arc<Shared>>, Arc<Keeper>);
+/// What makes the connection to Redis another one. Of the URL, which may hold a password, the digest.
+type SharedKey = Option<([u8; 32], Arc<str>, Duration, bool)>;
 
 /// Things by what they are known by.
 type Kept<K, V> = Mutex<HashMap<K, Arc<V>>>;
@@ -63,6 +64,8 @@ type Kept<K, V> = Mutex<HashMap<K, Arc<V>>>;
 const JOINED: usize = 100_000;
 /// Unused things are kept, in case they are used again, until there are so many of a kind.
 const UNUSED: usize = 4096;
+/// How long Redis may take to hear the last of what it should know.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,7 +93,7 @@ impl State {
         let wall = Wall::system();
         let state = Self {
             wall,
-            circuits: Mutex::default(),
+            circuits: Circuits::default(),
             budgets: Mutex::default(),
             loads: Mutex::default(),
             hedges: Mutex::default(),
@@ -102,6 +105,7 @@ impl State {
             flights: Arc::new(Flights::new(JOINED)),
             streams: Arc::new(Streams::new(JOINED)),
             keeper: Mutex::default(),
+            retired: Mutex::default(),
         };
         state.prepare(plan)?;
         Ok(state)
@@ -120,7 +124,7 @@ impl State {
 
     /// Forgets what no configuration has used for long.
     pub fn prune(&self) {
-        prune(&self.circuits);
+        self.circuits.prune();
         prune(&self.budgets);
         prune(&self.loads);
         prune(&self.hedges);
@@ -129,9 +133,22 @@ impl State {
         prune(&self.rooms);
     }
 
-    /// Writes down the budgets and tells Redis what it should know. Blocks.
+    /// Writes down the budgets. Blocks.
     pub fn put_down(&self) {
         self.purses.put_down();
+    }
+
+    /// Waits until Redis knows what the last calls consumed, for some seconds at most.
+    pub async fn farewell(&self) {
+        let now = lock(&self.keeper).as_ref().and_then(|(_, shared, _)| shared.clone());
+        let before: Vec<_> = lock(&self.retired).iter().filter_map(Weak::upgrade).collect();
+        let flushes = now.into_iter().chain(before).map(async |shared| {
+            if !shared.flush(LAST_WORDS).await {
+                let waiting = shared.counts().settles_waiting;
+                tracing::error!(waiting, "the shared Redis was not told all that the last calls consumed");
+            }
+        });
+        futures_util::future::join_all(flushes).await;
     }
 
     /// Room for request bodies, in KiB.
@@ -141,8 +158,7 @@ impl State {
 
     /// The circuit of a deployment.
     pub fn circuit(&self, deployment: &DeploymentPlan) -> Arc<Circuit> {
-        let key = (Arc::clone(&deployment.target.deployment), format!("{:?}", deployment.breaker));
-        keep(&self.circuits, key, || Circuit::new(deployment.breaker))
+        self.circuits.of(deployment)
     }
 
     /// The retry budget of a deployment.
@@ -168,15 +184,15 @@ impl State {
 
     /// A limit in force.
     pub fn limit(&self, plan: &LimitPlan) -> Arc<Ration> {
-        let name = match plan.measure {
-            Measure::Rate(rate) => {
-                format!("{}: {} {}", plan.owner, plan.unit.as_str(), rate.words(plan.unit))
-            }
-            Measure::AtOnce(most) => format!("{}: {most} calls at once", plan.owner),
-        };
         let limit = keep(&self.limits, plan.clone(), || match plan.measure {
-            Measure::Rate(rate) => Limit::rate(name, plan.unit, rate, plan.fair),
-            Measure::AtOnce(most) => Limit::places(name, u32::try_from(most).unwrap_or(u32::MAX), plan.fair),
+            Measure::Rate(rate) => {
+                let name = format!("{}: {} {}", plan.owner, plan.unit.as_str(), rate.words(plan.unit));
+                Limit::rate(name, plan.unit, rate, plan.fair)
+            }
+            Measure::AtOnce(most) => {
+                let name = format!("{}: {most} calls at once", plan.owner);
+                Limit::places(name, u32::try_from(most).unwrap_or(u32::MAX), plan.fair)
+            }
         });
         let shared = plan.shared.then(|| SharedRation {
             key: format!("{} {}", plan.owner, kind(plan)).into(),
@@ -184,6 +200,7 @@ impl State {
                 Measure::Rate(rate) => SharedMeasure::Rate(rate),
                 Measure::AtOnce(most) => SharedMeasure::AtOnce(most),
             },
+            floor: None,
         });
         Arc::new(Ration { limit, on_exceeded: OnExceeded::Refuse, shared })
     }
@@ -193,6 +210,7 @@ impl State {
         let shared = plan.shared.then(|| SharedRation {
             key: plan.owner.clone(),
             measure: SharedMeasure::Budget(plan.limit, plan.period),
+            floor: self.purses.stored(plan),
         });
         Arc::new(Ration { limit: self.purses.limit(plan), on_exceeded: plan.on_exceeded, shared })
     }
@@ -221,7 +239,8 @@ impl State {
         use secrecy::ExposeSecret;
         let key: SharedKey = plan.map(|plan| {
             let local = plan.on_loss == crate::config::document::OnLoss::Local;
-            (plan.redis.expose_secret().to_owned(), Arc::clone(&plan.prefix), plan.timeout, local)
+            let url = Sha256::digest(plan.redis.expose_secret());
+            (url.into(), Arc::clone(&plan.prefix), plan.timeout, local)
         });
         let mut known = lock(&self.keeper);
         if let Some((before, shared, keeper)) = &*known
@@ -233,10 +252,27 @@ impl State {
         let remote = shared
             .as_ref()
             .zip(plan)
-            .map(|(shared, plan)| Remote::new(Arc::clone(shared), plan.on_loss, self.wall));
+            .map(|(shared, plan)| Remote::new(Arc::clone(shared), plan.on_loss, plan.timeout, self.wall));
         let keeper = Arc::new(Keeper::new(remote));
-        *known = Some((key, shared.clone(), Arc::clone(&keeper)));
+        self.circuits.share(shared.as_ref());
+        if let Some((_, Some(before), _)) = known.replace((key, shared.clone(), Arc::clone(&keeper))) {
+            self.retire(before);
+        }
         Ok((keeper, shared))
+    }
+
+    /// Calls that began with a connection settle with it: it stays until the last has, and Redis has heard of it.
+    fn retire(&self, shared: Arc<Shared>) {
+        let mut retired = lock(&self.retired);
+        retired.retain(|one| one.strong_count() > 0);
+        retired.push(Arc::downgrade(&shared));
+        drop(retired);
+        tokio::spawn(async move {
+            while Arc::strong_count(&shared) > 1 {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            shared.flush(LAST_WORDS).await;
+        });
     }
 
     /// Writes how things stand into the metrics.
@@ -260,20 +296,8 @@ impl State {
     }
 
     fn report_circuits(&self, metrics: &Metrics) {
-        let circuits = lock(&self.circuits);
-        // Models with other breaker settings have circuits of their own at the same deployment: the worst is shown.
-        let mut worst: HashMap<&Arc<str>, i64> = HashMap::new();
-        for ((deployment, _), circuit) in circuits.iter() {
-            let standing = match circuit.standing() {
-                Standing::Closed => 0,
-                Standing::HalfOpen => 1,
-                Standing::Open => 2,
-            };
-            let shown = worst.entry(deployment).or_default();
-            *shown = standing.max(*shown);
-        }
-        for (deployment, standing) in worst {
-            let labels = DeploymentLabels { deployment: Word(Arc::clone(deployment)) };
+        for (deployment, standing) in self.circuits.standings() {
+            let labels = DeploymentLabels { deployment: Word(deployment) };
             metrics.circuit.get_or_create(&labels).set(standing);
         }
     }
@@ -288,7 +312,7 @@ fn connect(plan: &SharedPlan, metrics: &Arc<Metrics>) -> Result<Arc<Shared>, Str
         timeout: plan.timeout,
         observe: Some(Arc::new(move |what, time| observed.redis_answered(what, time))),
     };
-    Shared::new(settings).map(Arc::new).map_err(|why| format!("shared.redis: {why}"))
+    Shared::new(settings).map(Arc::new).map_err(|why| format!("shared: {why}"))
 }
 
 /// What a limit is called in Redis, beside its owner: another measure begins anew.

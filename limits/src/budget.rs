@@ -60,6 +60,15 @@ impl Budget {
         self.warn_from = warn_percent.map(|percent| share(self.limit, percent));
     }
 
+    /// As messages call it: `budget of 5 USD a day`.
+    pub fn words(&self) -> String {
+        let period = match self.window.period() {
+            Period::Day => "day",
+            Period::Month => "month",
+        };
+        format!("budget of {} USD a {period}", self.limit)
+    }
+
     /// Reserves an amount in trillionths of a dollar; says whether there was as much. A call whose cost is not known reserves nothing
     /// and is refused by an overdrawn budget; one that is known to cost nothing should not ask.
     pub fn take(&mut self, amount: u64, now: Instant) -> bool {
@@ -109,6 +118,16 @@ impl Budget {
             self.spent += spent.max(Money::ZERO);
         }
         counts
+    }
+
+    /// Learns that at least so much was spent in `window`, here and elsewhere together. Says whether that is news.
+    pub fn learn(&mut self, window: Window, spent: Money, now: Instant) -> bool {
+        self.roll(now);
+        let news = window == self.window && spent > self.spent;
+        if news {
+            self.spent = spent;
+        }
+        news
     }
 
     /// How it stands: the budget and what is free of it, in trillionths of a dollar, and the time until the window ends.
@@ -182,6 +201,19 @@ mod tests {
         assert_eq!(budget.standing(now).remaining, 0);
         assert!(!budget.take(0, now), "a cost that is not known is refused too");
         assert!(budget.take(100, now + HOUR), "a new month");
+    }
+
+    #[test]
+    fn what_is_learnt_from_elsewhere_raises_what_is_spent_and_never_lowers_it() {
+        let (mut budget, now) = budget(Period::Day);
+        let (window, yesterday) = (budget.window, "2028-02-28".parse().unwrap());
+        assert!(budget.take(10, now));
+        budget.settle(10, 10, now);
+        assert!(budget.learn(window, Money::from_trillionths(70), now));
+        assert!(!budget.learn(window, Money::from_trillionths(60), now));
+        assert!(!budget.learn(yesterday, Money::from_trillionths(90), now));
+        assert_eq!(books(&mut budget, now), ("2028-02-29".into(), 70, 0));
+        assert!(!budget.take(31, now) && budget.take(30, now));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One limit: a gauge behind a lock, with a name.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -86,7 +87,7 @@ impl Limit {
         Self::new(name.into(), Unit::Requests, Kind::Concurrency, Gauge::Places(Places::new(all)), fair)
     }
 
-    /// So much money a day or month. `on_change` hears of every change of its books.
+    /// So much money a day or month, in messages `NAME: budget of 5 USD a day`. `on_change` hears of every change of its books.
     pub fn budget(name: impl Into<Box<str>>, budget: Budget, on_change: Option<OnChange>) -> Self {
         let limit = Self::new(name.into(), Unit::Money, Kind::Budget, Gauge::Budget(Box::new(budget)), None);
         Self { on_change, ..limit }
@@ -96,9 +97,12 @@ impl Limit {
         Self { name, unit, kind, on_change: None, state: Mutex::new(State { gauge, fair }) }
     }
 
-    /// Its name in messages.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Its name in messages; a budget's with the amount that it has at present.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.with_budget(|budget| budget.words()) {
+            Some(words) => format!("{}: {words}", self.name).into(),
+            None => Cow::Borrowed(&self.name),
+        }
     }
 
     /// What it counts.
@@ -132,6 +136,13 @@ impl Limit {
             self.tell();
         }
         counts
+    }
+
+    /// Learns that at least so much of this budget is spent, here and elsewhere together; see [`Budget::learn`].
+    pub fn learn(&self, window: Window, spent: Money) {
+        if self.with_budget(|budget| budget.learn(window, spent, Instant::now())) == Some(true) {
+            self.tell();
+        }
     }
 
     /// Gives a budget another amount and warning; what was spent of it stays spent. Other limits do not change.

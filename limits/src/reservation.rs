@@ -96,7 +96,7 @@ impl Drop for Reservation {
     }
 }
 
-/// Names the limit and why it refuses: `key "credit" requests 100/s is used up`.
+/// Names the limit and why it refuses: `key credit: requests 100/s is used up`.
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.limit.name(), self.reason)

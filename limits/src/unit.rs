@@ -65,7 +65,8 @@ impl Unit {
     /// Text that is no such number, in words.
     pub fn parse(self, text: &str) -> Result<u64, String> {
         let decimals = self.decimals();
-        let wrong = || format!("`{text}` is not a number of {}{}", self.as_str(), self.hint());
+        let what = if self == Self::Money { "an amount" } else { "a number" };
+        let wrong = || format!("`{text}` is not {what} of {}{}", self.as_str(), self.hint());
         let (whole, part) = text.split_once('.').unwrap_or((text, ""));
         let point_is_right = text.contains('.') != part.is_empty();
         if !point_is_right

@@ -94,8 +94,20 @@ impl Rates {
     /// Whether a call of `task` could have a cost at all.
     ///
     /// # Errors
-    /// A chat without a price of its output.
+    /// A chat without a price of its output; prices in units alone that no call of the task is told to consume.
     pub(crate) fn suit(&self, task: &str) -> Result<(), Fault> {
+        let any = self.request.is_some() || self.hour.is_some();
+        let wanted = match task {
+            "chat" | "embed" if !any && self.tokens.is_none() => "tokens (input_usd_per_mtok, …)",
+            "predict" if !any && self.row.is_none() => "rows (usd_per_row)",
+            _ => "",
+        };
+        if !wanted.is_empty() {
+            let message = format!(
+                "would never count: the task `{task}` is paid by {wanted}, by the request or by the hour"
+            );
+            return Err(Fault::at("", message));
+        }
         match &self.tokens {
             Some(tokens) if task == "chat" && tokens.output.is_none() => Err(Fault::at(
                 "output_usd_per_mtok",

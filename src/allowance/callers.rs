@@ -6,13 +6,18 @@ use aigate_contract::Caller;
 
 use super::Ration;
 
+/// Limits and budgets of one owner.
+type Rations = Arc<[Arc<Ration>]>;
+/// By a name.
+type ByName = HashMap<Arc<str>, Rations>;
+
 /// What each caller is allowed.
 #[derive(Debug, Default)]
 pub struct Callers {
     /// By the key's name.
-    keys: HashMap<Arc<str>, Arc<[Arc<Ration>]>>,
+    keys: ByName,
     /// By a label's name, then by its value.
-    labels: HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Arc<Ration>]>>>,
+    labels: HashMap<Arc<str>, ByName>,
 }
 
 impl Callers {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use aigate_contract::{Demand, Expected, Money, Task, Usage};
+use aigate_contract::{Demand, Expected, Facts, Money, Task, Usage};
 use aigate_prices::Price;
 use bpe_openai::Tokenizer;
 
@@ -97,10 +97,28 @@ impl Forecast {
         self.prices.iter().filter_map(|price| price.bound(&usage).ok()).max().unwrap_or(Money::ZERO)
     }
 
+    /// What an answer did cost at the only deployment; `None` where that is not known.
+    pub fn bill(&self, usage: &Usage) -> Option<Money> {
+        match self.prices.as_slice() {
+            [price] => price.cost(usage).ok(),
+            _ => None,
+        }
+    }
+
     /// Remembers how long an answer was.
     pub fn saw_output(&self, tokens: u64) {
         self.output.saw(tokens);
     }
+}
+
+/// What an answer consumed: as the provider told; of a stream that was left, what had arrived; else what was expected.
+pub fn consumed(facts: &Facts, expected: Expected) -> Usage {
+    let arrived = (facts.streamed.chunks > 0).then(|| facts.streamed.tokens());
+    facts.usage.clone().unwrap_or_else(|| Usage {
+        fresh_input: Some(expected.input),
+        output: arrived.or(Some(expected.output)),
+        ..Usage::default()
+    })
 }
 
 /// What is expected, as usage.

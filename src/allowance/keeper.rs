@@ -56,6 +56,8 @@ pub enum No {
         message: String,
         /// When to come back, if that is known.
         retry_after: Option<Duration>,
+        /// How it stands, for the headers.
+        standing: Option<Standing>,
     },
     /// Redis cannot be reached, and the config wants no call without it.
     Unknown,
@@ -81,7 +83,7 @@ impl No {
     /// How the limit stands that refuses, for the headers.
     pub fn standing(&self) -> Option<Standing> {
         match self {
-            Self::Denied { ration, .. } => told(ration),
+            Self::Denied { standing, .. } => standing.clone(),
             Self::Unknown => None,
         }
     }
@@ -178,6 +180,7 @@ impl Keeper {
                     kind: denied.limit.kind(),
                     message: denied.to_string(),
                     retry_after: denied.retry_after,
+                    standing: want.ration.told(),
                 },
                 None => No::Unknown,
             }
@@ -208,10 +211,11 @@ impl Keeper {
 
 fn no(refused: Refused) -> No {
     match refused {
-        Refused::Denied { ration, retry_after } => No::Denied {
+        Refused::Denied { ration, retry_after, standing } => No::Denied {
             kind: ration.limit.kind(),
             message: format!("{} is used up over all replicas", ration.limit.name()),
             retry_after,
+            standing,
             ration,
         },
         Refused::Lost => No::Unknown,
@@ -221,7 +225,7 @@ fn no(refused: Refused) -> No {
 impl Hold {
     /// How the limits of requests and tokens stand, for the headers.
     pub fn standings(&self) -> Vec<Standing> {
-        let here = self.wants.iter().filter_map(|want| told(&want.ration));
+        let here = self.wants.iter().filter_map(|want| want.ration.told());
         let there = self.remote.iter().flat_map(RemoteHold::standings);
         here.chain(there).collect()
     }
@@ -242,26 +246,12 @@ impl Hold {
     }
 
     fn end(self, consumed: impl Fn(Unit, u64) -> u64) {
+        let taken =
+            |unit| self.wants.iter().find(|want| want.ration.limit.unit() == unit).map(|want| want.amount);
+        // Here first: what all replicas have spent is learnt from Redis, and must not be booked here once more.
+        self.local.settle(|unit| Some(consumed(unit, taken(unit)?)));
         if let Some(remote) = self.remote {
             remote.settle(|want| consumed(want.ration.limit.unit(), want.amount));
         }
-        let taken =
-            |unit| self.wants.iter().find(|want| want.ration.limit.unit() == unit).map(|want| want.amount);
-        self.local.settle(|unit| Some(consumed(unit, taken(unit)?)));
     }
-}
-
-/// Headers tell of requests and tokens a time; budgets and places are told otherwise.
-fn told(ration: &Ration) -> Option<Standing> {
-    let unit = ration.limit.unit();
-    if ration.limit.kind() != Kind::Rate || !matches!(unit, Unit::Requests | Unit::Tokens) {
-        return None;
-    }
-    let standing = ration.limit.standing();
-    Some(Standing {
-        unit: unit.as_str(),
-        limit: standing.limit,
-        remaining: standing.remaining,
-        reset: standing.reset,
-    })
 }

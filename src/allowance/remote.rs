@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use aigate_contract::{Money, Standing};
 use aigate_limits::{Unit, Wall, Window, amount_of};
 use aigate_replicas::{Decision, LARGEST, Rate, Settle, Shared, Standing as SharedStanding, Take};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{Ration, SharedMeasure, Want};
@@ -25,18 +25,24 @@ pub struct Remote {
     on_loss: OnLoss,
     wall: Wall,
     held: Arc<Held>,
-    renewing: JoinHandle<()>,
+    /// How long a call waits.
+    timeout: Duration,
+    since: Instant,
+    /// Whether the first connection is there, or was waited for long enough.
+    begun: AtomicBool,
 }
 
 /// How long a dead replica's places and reservations are missed.
 const LEASE: Duration = Duration::from_secs(60);
+/// How long calls wait, each no longer than its timeout, for the first connection.
+const BEGINNING: Duration = Duration::from_secs(1);
 /// How long Redis keeps a window after its end: as long as calls may last that began in it.
 const AFTERWARDS: Duration = Duration::from_secs(3600);
 
 /// Why a call may not be sent.
 pub(super) enum Refused {
     /// A limit refuses it.
-    Denied { ration: Arc<Ration>, retry_after: Option<Duration> },
+    Denied { ration: Arc<Ration>, retry_after: Option<Duration>, standing: Option<Standing> },
     /// Redis cannot be reached, and no call is wanted without it.
     Lost,
 }
@@ -70,10 +76,22 @@ pub(super) struct RemoteHold {
 
 impl Remote {
     /// Keeps limits in `shared`. Must be called within a runtime.
-    pub fn new(shared: Arc<Shared>, on_loss: OnLoss, wall: Wall) -> Self {
+    pub fn new(shared: Arc<Shared>, on_loss: OnLoss, timeout: Duration, wall: Wall) -> Self {
         let held = Arc::<Held>::default();
-        let renewing = tokio::spawn(renew(Arc::clone(&shared), Arc::clone(&held)));
-        Self { shared, on_loss, wall, held, renewing }
+        tokio::spawn(renew(Arc::downgrade(&shared), Arc::downgrade(&held)));
+        Self { shared, on_loss, wall, held, timeout, since: Instant::now(), begun: AtomicBool::new(false) }
+    }
+
+    /// After a start or a reload the connection is not there at once: that is no loss yet.
+    async fn begin(&self) {
+        if self.begun.load(Ordering::Relaxed) {
+            return;
+        }
+        let until = (Instant::now() + self.timeout).min(self.since + BEGINNING);
+        let is_up = timeout_at(until, self.shared.up().wait_for(|up| *up)).await.is_ok();
+        if is_up || self.since.elapsed() >= BEGINNING {
+            self.begun.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) async fn take(&self, wants: &[Want]) -> Result<Option<RemoteHold>, Refused> {
@@ -83,19 +101,28 @@ impl Remote {
             .filter_map(|want| Some((want.clone(), self.describe(&want.ration, want.amount, &holder)?)))
             .collect();
         let asked: Vec<Take> = takes.iter().map(|(_, take)| take.clone()).collect();
-        match self.shared.take(&asked).await {
+        self.begin().await;
+        let decision = self.shared.take(&asked).await;
+        if let Ok(decision) = &decision {
+            takes
+                .iter()
+                .zip(decision.standings())
+                .for_each(|((want, _), standing)| self.learn(want, *standing));
+        }
+        match decision {
             Ok(Decision::Granted { standings }) => {
                 let standings =
                     takes.iter().zip(&standings).filter_map(|((want, take), one)| told(want, take, one));
                 Ok(Some(self.hold(standings.collect(), takes, true)))
             }
-            Ok(Decision::Denied { index, retry_after, .. }) => {
-                let Some((want, _)) = takes.into_iter().nth(index) else { return Err(Refused::Lost) };
+            Ok(Decision::Denied { index, retry_after, standings }) => {
+                let Some((want, take)) = takes.into_iter().nth(index) else { return Err(Refused::Lost) };
+                let standing = standings.get(index).and_then(|standing| told(&want, &take, standing));
                 let retry_after = match want.ration.is_budget() {
                     true => Some(want.ration.limit.standing().reset),
                     false => retry_after,
                 };
-                Err(Refused::Denied { ration: want.ration, retry_after })
+                Err(Refused::Denied { ration: want.ration, retry_after, standing })
             }
             Err(lost) => match self.on_loss {
                 // This process' own books decide, and Redis is told of the money when it is back.
@@ -106,6 +133,19 @@ impl Remote {
                 }
                 OnLoss::Refuse => Err(Refused::Lost),
             },
+        }
+    }
+
+    /// What all replicas have spent of a budget is known here too: for warnings, for when Redis is lost, for the next start.
+    fn learn(&self, want: &Want, standing: SharedStanding) {
+        let measure = want.ration.shared.as_ref().map(|shared| shared.measure);
+        if let (Some(SharedMeasure::Budget(_, period)), SharedStanding::Budget { spent, .. }) =
+            (measure, standing)
+        {
+            let window = Window::at(period, self.wall.since_epoch(Instant::now()));
+            want.ration
+                .limit
+                .learn(window, Money::from_trillionths(i128::from(spent) * i128::from(BILLIONTH)));
         }
     }
 
@@ -153,7 +193,10 @@ impl Remote {
                     key: format!("{key} {window}").into(),
                     limit: amount_of(limit) / BILLIONTH,
                     amount: count,
-                    floor: 0,
+                    floor: shared
+                        .floor
+                        .filter(|(known, _)| *known == window)
+                        .map_or(0, |(_, spent)| billionths(amount_of(spent)).min(LARGEST)),
                     holder: Arc::clone(holder),
                     lease: LEASE,
                     expires: window.end().saturating_sub(now).saturating_add(AFTERWARDS),
@@ -163,16 +206,11 @@ impl Remote {
     }
 }
 
-impl Drop for Remote {
-    fn drop(&mut self) {
-        self.renewing.abort();
-    }
-}
-
-/// Renews leases while their calls are under way.
-async fn renew(shared: Arc<Shared>, held: Arc<Held>) {
+/// Renews leases while their calls are under way, also those of an earlier configuration.
+async fn renew(shared: Weak<Shared>, held: Weak<Held>) {
     loop {
         tokio::time::sleep(LEASE / 3).await;
+        let (Some(shared), Some(held)) = (shared.upgrade(), held.upgrade()) else { return };
         let calls = held.calls();
         shared.renew(calls.values().flatten());
     }

@@ -13,7 +13,7 @@ pub(super) fn diff(old: PathBuf, new: PathBuf) -> Result<(), String> {
             .map_err(|faults| format!("{}:\n{}", file.display(), config::report(&faults)))
     };
     let (old, new) = (load(old)?, load(new)?);
-    let changes = config::diff(&old.tree, &new.tree);
+    let changes = old.tree.changes(&new.tree);
     print(&match changes.len() {
         0 => "no difference\n".to_owned(),
         _ => changes.join("\n") + "\n",

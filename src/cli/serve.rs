@@ -27,6 +27,7 @@ async fn run(source: Source, plan: Plan, is_sample: bool) -> Result<(), String> 
         .map_err(|error| format!("cannot start the log or the traces: {error}"))?;
     let guard = Arc::new(guard);
     let running = Running::start_from(source, &plan).await?;
+    let (delay, grace) = (plan.server.shutdown_delay, plan.server.shutdown_grace);
     if is_sample {
         print(&sample::greeting(running.address)?)?;
     }
@@ -40,11 +41,13 @@ async fn run(source: Source, plan: Plan, is_sample: bool) -> Result<(), String> 
         config = %plan.version,
         "aigate {} is ready", env!("CARGO_PKG_VERSION")
     );
+    // The running gateway has what it needs of it.
+    drop(plan);
     let lost = tokio::spawn(report_lost_lines(Arc::clone(&guard), Arc::clone(&running.gateway)));
     wait_for_signal().await?;
-    tracing::info!(grace = %humantime::format_duration(plan.server.shutdown_grace), "stopping: running calls may end");
+    tracing::info!(grace = %humantime::format_duration(grace), "stopping: running calls may end");
     let clean = tokio::select! {
-        clean = running.stop(plan.server.shutdown_delay) => clean,
+        clean = running.stop(delay) => clean,
         // Whoever asks twice does not want to wait.
         again = wait_for_signal() => again.map(|()| false)?,
     };

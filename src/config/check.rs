@@ -8,7 +8,8 @@ mod server;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
+    sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use aigate_contract::{Provider, settings::Fault};
@@ -27,15 +28,18 @@ use super::{
 /// # Errors
 /// Every fault of meaning, at once.
 pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
-    check_after(loaded, None)
+    check_after(loaded, &BTreeMap::new())
 }
 
-/// Turns a document into the plan that comes after `before`: providers that are unchanged are kept.
+/// Turns a document into the plan that comes after another one: those of its `providers` that are unchanged are kept.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_after(loaded: Loaded, before: Option<&Plan>) -> Result<Plan, Vec<Fault>> {
-    let Loaded { document, version, tree, prints, files } = loaded;
+pub fn check_after(
+    loaded: Loaded,
+    providers_before: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
+) -> Result<Plan, Vec<Fault>> {
+    let Loaded { document, version, tree, callers, prints, files } = loaded;
     let mut faults = Faults::default();
     let Document { server, operations, log, telemetry, defaults, keys, providers, models, .. } = document;
 
@@ -45,7 +49,7 @@ pub fn check_after(loaded: Loaded, before: Option<&Plan>) -> Result<Plan, Vec<Fa
         faults
             .add::<()>(&["providers", name], "a provider's name has letters, digits, `-`, `_` and `.` only");
     }
-    let built = build_providers(providers, &prints, before, &mut faults);
+    let built = build_providers(providers, &prints, providers_before, &mut faults);
     let Some(catalogue) = catalogue(&document.prices, &mut faults) else { return Err(faults.0) };
     let shared = shared(document.shared, &mut faults);
     let cache = cache_store(&document.cache, &mut faults);
@@ -56,7 +60,7 @@ pub fn check_after(loaded: Loaded, before: Option<&Plan>) -> Result<Plan, Vec<Fa
     server::check_listeners(&server, &operations, !keys.is_empty() || !document.jwt.is_empty(), &mut faults);
     server::check_telemetry(&telemetry, &log, &mut faults);
 
-    // Also of models with faults: a key may name them.
+    // Also of models with faults: a key may name them. Sorted.
     let names: Vec<String> = models.keys().cloned().collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let tasks: BTreeSet<&'static str> = models.values().map(|model| model.task.as_str()).collect();
@@ -78,7 +82,7 @@ pub fn check_after(loaded: Loaded, before: Option<&Plan>) -> Result<Plan, Vec<Fa
             .add::<()>(&["models"], "there is no model: callers have nothing to name; add a `[models.NAME]`");
     }
     let context = keys::Context { tasks: &tasks, models: &names, has_redis: shared.is_some() };
-    let keys = keys::check_keys(keys, &context, &mut faults);
+    let keys = keys::check_keys(&keys, &context, &mut faults);
     let labels = keys::check_labels(&document.labels, &keys, !document.jwt.is_empty(), &context, &mut faults);
     check_jwt(&document.jwt, &mut faults);
     let plan = Plan {
@@ -99,6 +103,7 @@ pub fn check_after(loaded: Loaded, before: Option<&Plan>) -> Result<Plan, Vec<Fa
         telemetry,
         keys,
         jwt: document.jwt,
+        callers,
         labels,
         providers: with_prints(built, &prints),
         models,
@@ -108,6 +113,7 @@ pub fn check_after(loaded: Loaded, before: Option<&Plan>) -> Result<Plan, Vec<Fa
         tree: Arc::new(tree),
     };
     models::check_prices(&plan, &mut faults);
+    models::check_scopes(&plan, &mut faults);
     if faults.0.is_empty() { Ok(plan) } else { Err(faults.0) }
 }
 
@@ -124,10 +130,11 @@ fn with_prints(
 
 /// The shipped prices, and the operator's own.
 fn catalogue(prices: &Prices, faults: &mut Faults) -> Option<Catalogue> {
-    let mut catalogue = match Catalogue::shipped() {
-        Ok(catalogue) => catalogue,
+    static SHIPPED: LazyLock<Result<Catalogue, Vec<Fault>>> = LazyLock::new(Catalogue::shipped);
+    let mut catalogue = match &*SHIPPED {
+        Ok(catalogue) => catalogue.clone(),
         Err(inner) => {
-            faults.0.extend(inner);
+            faults.0.extend(inner.iter().cloned());
             return None;
         }
     };
@@ -150,8 +157,8 @@ fn shared(shared: Shared, faults: &mut Faults) -> Option<SharedPlan> {
     if shared.prefix.is_empty() || shared.prefix.len() > 64 || !shared.prefix.chars().all(plain) {
         faults.add::<()>(&["shared", "prefix"], "must be 1 to 64 letters, digits, `-`, `_`, `.` and `:`");
     }
-    if shared.timeout.0.is_zero() {
-        faults.add::<()>(&["shared", "timeout"], "must be longer than zero");
+    if !(Duration::from_millis(1)..=Duration::from_secs(10)).contains(&shared.timeout.0) {
+        faults.add::<()>(&["shared", "timeout"], "must be between 1ms and 10s");
     }
     let redis = match shared.redis.as_ref()?.read() {
         Ok(url) => url,
@@ -180,7 +187,14 @@ fn cache_store(store: &CacheStore, faults: &mut Faults) -> CacheStorePlan {
 }
 
 fn check_jwt(jwt: &BTreeMap<String, aigate_keys::JwtConfig>, faults: &mut Faults) {
+    let mut known = BTreeMap::new();
     for (name, config) in jwt {
+        if let Some(twin) = known.insert(&config.issuer, name) {
+            let message = format!(
+                "is that of `{twin}` as well, and a token could not tell them apart: `audience` takes a list"
+            );
+            faults.add::<()>(&["jwt", name, "issuer"], message);
+        }
         if let Err(inner) = aigate_keys::Issuer::build(name, config, None) {
             let base = join(&["jwt".to_owned(), name.clone()]);
             faults.0.extend(inner.into_iter().map(|fault| {
@@ -210,14 +224,13 @@ pub(super) type Built = BTreeMap<String, Arc<dyn Provider>>;
 fn build_providers(
     providers: BTreeMap<String, crate::fleet::ProviderConfig>,
     prints: &BTreeMap<String, Print>,
-    before: Option<&Plan>,
+    before: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
     faults: &mut Faults,
 ) -> Built {
     let fetcher = Fetcher::new();
     let mut built = Built::new();
     for (name, config) in providers {
-        let known = before.and_then(|before| before.providers.get(&name));
-        if let Some((print, provider)) = known
+        if let Some((print, provider)) = before.get(&name)
             && prints.get(&name) == Some(print)
         {
             built.insert(name, Arc::clone(provider));

@@ -33,6 +33,14 @@ pub fn diff(old: &Value, new: &Value) -> Vec<String> {
     changes.into_lines()
 }
 
+/// The same where the tables of the callers' keys stand apart.
+pub(super) fn differences(rest: (&Value, &Value), keys: (&Value, &Value)) -> Vec<String> {
+    let mut changes = Changes::default();
+    changes.compare("", 0, Some(rest.0), Some(rest.1));
+    changes.compare("keys", 1, Some(keys.0), Some(keys.1));
+    changes.into_lines()
+}
+
 /// The changes found so far: the path and what happened there.
 #[derive(Default)]
 struct Changes(Vec<(String, String)>);
@@ -180,4 +188,9 @@ impl<'a> Items<'a> {
     fn names(&self, ids: &[&Id]) -> String {
         listed(ids.iter().map(|id| self.name(id)))
     }
+}
+
+/// Whether a key of this name holds a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    show::secret(name)
 }

@@ -2,7 +2,7 @@
 
 mod policies;
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use aigate_contract::{
     OnUnsupported,
@@ -16,9 +16,10 @@ pub use self::policies::{
     Budget, CacheStore, Decimal, Hedge, Label, Labels, Limits, ModelCache, OnExceeded, OnLoss, Prices, Probe,
     Reload, Shared, StateFile,
 };
+use super::Entry;
 
 /// The whole configuration.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Document {
     /// The listener for callers.
@@ -48,8 +49,10 @@ pub struct Document {
     #[serde(default)]
     pub jwt: BTreeMap<String, aigate_keys::JwtConfig>,
     /// Callers' keys, by name.
+    // There may be very many: each is read when it is looked at.
     #[serde(default)]
-    pub keys: BTreeMap<String, Key>,
+    #[schemars(with = "BTreeMap<String, Key>")]
+    pub keys: Arc<[Entry]>,
     /// Accounts at clouds and servers, by name.
     #[serde(default)]
     pub providers: BTreeMap<String, crate::fleet::ProviderConfig>,
@@ -154,16 +157,16 @@ pub struct Key {
     pub labels: BTreeMap<String, String>,
     /// Limits over all replicas together.
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: Option<Box<Limits>>,
     /// Limits of each replica.
     #[serde(default)]
-    pub limits_per_replica: Limits,
+    pub limits_per_replica: Option<Box<Limits>>,
     /// A budget over all replicas together.
     #[serde(default)]
-    pub budget: Option<Budget>,
+    pub budget: Option<Box<Budget>>,
     /// A budget of each replica.
     #[serde(default)]
-    pub budget_per_replica: Option<Budget>,
+    pub budget_per_replica: Option<Box<Budget>>,
 }
 
 /// A name that callers use.

@@ -3,13 +3,14 @@
 use aigate_contract::settings::Fault;
 use serde_json::Value;
 
-/// Fills in every variable. A variable that is not set and has no default is a fault; `$${` is a plain `${`.
+/// Fills in every variable of what stands at `path`. A variable that is not set and has no default is a fault; `$${` is a plain `${`.
 pub(super) fn interpolate(
     value: &mut Value,
+    path: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
     faults: &mut Vec<Fault>,
 ) {
-    walk(value, "", lookup, faults);
+    walk(value, path, lookup, faults);
 }
 
 fn walk(value: &mut Value, path: &str, lookup: &dyn Fn(&str) -> Option<String>, faults: &mut Vec<Fault>) {

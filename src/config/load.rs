@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aigate_contract::settings::Fault;
@@ -12,16 +13,15 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    document::{Deployment, Document, Label},
+    document::{Deployment, Document, Key, Label},
     interpolate::interpolate,
+    merge::merge,
     plan::Print,
-    schema,
+    schema::{self, schema},
     suggest::hint,
+    tree::{Entry, Tree},
 };
 use crate::fleet::ProviderConfig;
-
-/// Every key with its default, embedded.
-const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -40,7 +40,9 @@ pub struct Loaded {
     /// The first half of the SHA-256 of the merged tree, before variables were filled in.
     pub version: String,
     /// The merged tree, before variables were filled in: it holds no secret but those that stand in the file.
-    pub tree: Value,
+    pub tree: Tree,
+    /// What decides who is let in: keys, identity providers, the files that these name, as a hash.
+    pub callers: Print,
     /// What each provider is built from.
     pub prints: BTreeMap<String, Print>,
     /// The files that it was read from or names: when one changes, it is time to read again.
@@ -52,41 +54,28 @@ pub struct Loaded {
 /// # Errors
 /// Every fault of form, at once.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Fault>> {
-    let mut tree = merge(source).map_err(|fault| vec![fault])?;
-    // Maps keep the order in which they were filled, which is by chance here: faults and versions are not to depend on it.
-    tree.sort_all_objects();
-    let version = fingerprint(&tree);
-    let written = tree.clone();
+    let tree = merge(source).map_err(|fault| vec![fault])?;
+    let keys_print = tree.keys_print();
+    let version = tree.version(&keys_print);
     let mut faults = Vec::new();
-    interpolate(&mut tree, &|name| std::env::var(name).ok(), &mut faults);
+    let mut rest = tree.rest.clone();
+    interpolate(&mut rest, "", &variable, &mut faults);
     let mut files: Vec<PathBuf> = match source {
         Source::File(path) => vec![path.clone()],
         Source::Text(_) => Vec::new(),
     };
-    named_files(&tree, &mut files);
-    let prints = prints(&tree);
-    let document = read(tree, &mut faults);
+    named_files(&rest, &mut files);
+    let prints = prints(&rest);
+    let callers = callers(keys_print, rest.get("jwt"));
+    let document = read(rest, tree.keys(), &mut faults);
     match document {
-        Some(document) if faults.is_empty() => Ok(Loaded { document, version, tree: written, prints, files }),
+        Some(document) if faults.is_empty() => Ok(Loaded { document, version, tree, callers, prints, files }),
         _ => Err(faults),
     }
 }
 
-fn merge(source: &Source) -> Result<Value, Fault> {
-    let text = match source {
-        Source::File(path) => std::fs::read_to_string(path)
-            .map_err(|error| Fault::at("", format!("cannot read {}: {error}", path.display())))?,
-        Source::Text(text) => text.clone(),
-    };
-    let toml = |text: &str| config::File::from_str(text, config::FileFormat::Toml);
-    let variables = config::Environment::with_prefix("AIGATE").prefix_separator("__").separator("__");
-    config::Config::builder()
-        .add_source(toml(DEFAULTS))
-        .add_source(toml(&text))
-        .add_source(variables)
-        .build()
-        .and_then(config::Config::try_deserialize)
-        .map_err(|error| Fault::at("", error.to_string().trim_end()))
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Keys whose value is a file that is read when the configuration is.
@@ -95,18 +84,31 @@ const FILE_KEYS: [&str; 4] = ["ca_file", "credentials", "jwks_file", "token_file
 /// The most files that are watched besides the configuration itself.
 const MOST_FILES: usize = 1024;
 
+fn callers(keys: Print, jwt: Option<&Value>) -> Print {
+    let mut print = Sha256::new_with_prefix(keys);
+    if let Some(settings) = jwt {
+        print_settings(settings, &mut print);
+    }
+    print.finalize().into()
+}
+
+/// Adds settings, and what is in the files that they name.
+fn print_settings(settings: &Value, print: &mut Sha256) {
+    print.update(settings.to_string());
+    let mut files = Vec::new();
+    named_files(settings, &mut files);
+    for file in files {
+        print.update(std::fs::read(&file).unwrap_or_default());
+    }
+}
+
 /// Of each provider: its settings, variables filled in, and what is in the files that they name. Of models on this machine:
 /// what their folder holds.
 fn prints(tree: &Value) -> BTreeMap<String, Print> {
     let providers = tree.get("providers").and_then(Value::as_object);
     let one = |(name, settings): (&String, &Value)| {
         let mut print = Sha256::new();
-        print.update(settings.to_string());
-        let mut files = Vec::new();
-        named_files(settings, &mut files);
-        for file in files {
-            print.update(std::fs::read(&file).unwrap_or_default());
-        }
+        print_settings(settings, &mut print);
         if settings.get("kind").and_then(Value::as_str) == Some("local") {
             let folder = settings.get("folder").and_then(Value::as_str).unwrap_or("models");
             list(Path::new(folder), 0, &mut print);
@@ -156,18 +158,13 @@ fn named_files(tree: &Value, files: &mut Vec<PathBuf>) {
     }
 }
 
-fn fingerprint(tree: &Value) -> String {
-    let digest = Sha256::digest(tree.to_string());
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Reads section by section, so that one fault does not hide the next.
-fn read(tree: Value, faults: &mut Vec<Fault>) -> Option<Document> {
+fn read(tree: Value, keys: &Arc<[Entry]>, faults: &mut Vec<Fault>) -> Option<Document> {
     let Value::Object(mut tree) = tree else {
         faults.push(Fault::at("", "the configuration is not a table"));
         return None;
     };
-    let mut reader = Reader { schema: schema(), faults };
+    let mut reader = Reader { schema: None, faults };
     let server = reader.section(&mut tree, "server");
     let operations = reader.section(&mut tree, "operations");
     let log = reader.section(&mut tree, "log");
@@ -180,7 +177,7 @@ fn read(tree: Value, faults: &mut Vec<Fault>) -> Option<Document> {
     let reload = reader.section(&mut tree, "reload");
     let labels = reader.table(&mut tree, "labels", Reader::values);
     let jwt = reader.table(&mut tree, "jwt", Reader::value);
-    let keys = reader.table(&mut tree, "keys", Reader::value);
+    reader.keys(&mut tree, keys);
     let providers = reader.table(&mut tree, "providers", Reader::provider);
     let models = reader.table(&mut tree, "models", Reader::model);
     for name in tree.keys() {
@@ -199,14 +196,20 @@ fn read(tree: Value, faults: &mut Vec<Fault>) -> Option<Document> {
         reload: reload?,
         labels,
         jwt,
-        keys,
+        keys: Arc::clone(keys),
         providers,
         models,
     })
 }
 
+/// A caller's key, whose faults have been told.
+pub(super) fn key(entry: &Entry) -> Option<Key> {
+    Reader { schema: None, faults: &mut Vec::new() }.key(entry)
+}
+
 struct Reader<'a> {
-    schema: Value,
+    /// Made when it is needed.
+    schema: Option<Value>,
     faults: &'a mut Vec<Fault>,
 }
 
@@ -242,6 +245,24 @@ impl Reader<'_> {
         }
     }
 
+    /// Tells what is wrong with the callers' keys.
+    fn keys(&mut self, tree: &mut Map<String, Value>, keys: &[Entry]) {
+        if tree.contains_key("keys") {
+            // It is no table, which is told.
+            self.table(tree, "keys", Self::value::<Key>);
+        }
+        for key in keys {
+            self.key(key);
+        }
+    }
+
+    fn key(&mut self, entry: &Entry) -> Option<Key> {
+        let path = ["keys".to_owned(), entry.name.to_string()];
+        let mut value = entry.value();
+        interpolate(&mut value, &join(&path), &variable, self.faults);
+        self.value(&path, value)
+    }
+
     /// Any value, with its unknown keys and its wrong ones: each wrong one is told, taken out, and the rest is read again.
     fn value<T: DeserializeOwned>(&mut self, path: &[String], value: Value) -> Option<T> {
         let mut value = value;
@@ -249,7 +270,7 @@ impl Reader<'_> {
         loop {
             let mut unknown = Vec::new();
             let mut track = serde_path_to_error::Track::new();
-            let tracked = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
+            let tracked = serde_path_to_error::Deserializer::new(&value, &mut track);
             let error = match serde_ignored::deserialize(tracked, |ignored| unknown.push(steps(&ignored))) {
                 Ok(read) => {
                     self.tell_unknown(path, unknown);
@@ -296,7 +317,7 @@ impl Reader<'_> {
     fn unknown(&mut self, table: &[String], name: &str) {
         let names: Vec<String> =
             table.iter().filter(|step| step.parse::<usize>().is_err()).cloned().collect();
-        let known = schema::known_keys(&self.schema, &names);
+        let known = schema::known_keys(self.schema.get_or_insert_with(schema), &names);
         let mut path = table.to_vec();
         path.push(name.to_owned());
         let message = format!("unknown key{}", hint(name, known.iter().map(String::as_str)));

@@ -33,6 +33,8 @@ pub struct Plan {
     pub keys: Vec<KeyPlan>,
     /// Identity providers, by name.
     pub jwt: BTreeMap<String, JwtConfig>,
+    /// What decides who is let in, as a hash: a reload keeps whom it let in while it is the same.
+    pub callers: Print,
     /// What the values of labels may consume.
     pub labels: Vec<LabelPlan>,
     /// The providers by name, with the print of what each was built from: a reload keeps those that are unchanged, and with
@@ -47,7 +49,7 @@ pub struct Plan {
     /// What the running gateway does by itself.
     pub upkeep: UpkeepPlan,
     /// The merged configuration, before variables were filled in: to tell what changed.
-    pub tree: Arc<serde_json::Value>,
+    pub tree: Arc<super::Tree>,
 }
 
 /// What a provider was built from: its settings and the files that they name, as a hash.

@@ -55,7 +55,9 @@ impl Entered {
                 Refusal::new(why.status(), why.message()).code("not_allowed").param("model")
             })?;
         }
-        self.here.model(name).ok_or_else(|| unknown_model(self, name))
+        // Nor that there is one for a task that is not theirs.
+        let theirs = self.here.model(name).filter(|routes| self.may_use(name, routes.task()));
+        theirs.ok_or_else(|| unknown_model(self, name))
     }
 
     /// The models that the caller may use, of those nearest to a wrong name.

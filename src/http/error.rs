@@ -173,6 +173,12 @@ impl Refusal {
         if let Some(allow) = self.allow {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         }
+        if self.code.as_deref() == Some("insufficient_quota") {
+            // The SDKs would try a spent budget again at once.
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+        }
         if let Some(wait) = self.retry_after {
             let headers = response.headers_mut();
             // Whole seconds, rounded up; the SDKs prefer the milliseconds.
@@ -242,7 +248,11 @@ impl From<Error> for Refusal {
         };
         Self {
             param: error.param().map(Into::into),
-            retry_after: comes_back.then(|| error.retry_after().unwrap_or(COME_BACK)),
+            // A budget that is spent or too small says itself when to come back, if ever.
+            retry_after: match kind {
+                ErrorKind::OverBudget => error.retry_after(),
+                _ => comes_back.then(|| error.retry_after().unwrap_or(COME_BACK)),
+            },
             attempts: error.attempts().to_vec(),
             ..Self::new(status, message)
                 .code(error.code().filter(|_| kind == ErrorKind::Invalid).unwrap_or(code))

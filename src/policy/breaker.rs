@@ -1,7 +1,8 @@
 //! Leaves a deployment alone that keeps failing: closed, open, half open with one probe.
 //!
 //! Stands beneath retry, so that it can open between two tries, and above the concurrency bound and the timeout, whose
-//! verdicts it hears. Counts only failures that blame the provider ([`ErrorKind::blames_provider`]).
+//! verdicts it hears. Counts only failures that blame the provider ([`ErrorKind::blames_provider`]). Replicas tell each other of
+//! trips; failures are counted by each for itself.
 
 mod circuit;
 
@@ -13,7 +14,7 @@ use std::{
 use aigate_contract::{Call, End, Error, ErrorKind, Result, Task, Tend};
 use tower::Service;
 
-pub use self::circuit::{Circuit, Refusal, Standing, Verdict};
+pub use self::circuit::{Circuit, Refusal, Standing, Tell, Trip, Verdict};
 use super::{Answer, Upstream};
 
 /// Lets calls through to a deployment, or refuses them while its circuit is open.

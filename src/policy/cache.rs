@@ -59,7 +59,7 @@ impl Shelf {
             return Look::Make { fingerprint, stale: None, alone };
         }
         match self.find(&fingerprint).await {
-            Some(entry) if entry.age() <= self.plan.ttl => Look::Fresh(entry),
+            Some(entry) if self.is_fresh(&entry) => Look::Fresh(entry),
             stale => Look::Make { fingerprint, stale, alone },
         }
     }
@@ -72,21 +72,43 @@ impl Shelf {
     }
 
     async fn find(&self, fingerprint: &Fingerprint) -> Option<Arc<Entry>> {
-        if let Some(entry) = self.store.get(fingerprint) {
-            return Some(entry);
-        }
+        let here = self.store.get(fingerprint);
+        let Some(shared) =
+            self.shared.as_ref().filter(|_| !here.as_deref().is_some_and(|entry| self.is_fresh(entry)))
+        else {
+            return here;
+        };
         // Redis that cannot be reached is a miss.
-        let bytes = self.shared.as_ref()?.get(fingerprint.as_bytes()).await.ok()??;
-        let entry = Arc::new(Entry::from_bytes(&bytes, fingerprint, SystemTime::now())?);
-        let left = self.keep().checked_sub(entry.age()).filter(|left| !left.is_zero())?;
-        self.store.put(*fingerprint, Arc::clone(&entry), left);
-        Some(entry)
+        let there = shared.get(fingerprint.as_bytes()).await.ok().flatten();
+        let there = there.and_then(|bytes| Entry::from_bytes(&bytes, fingerprint, SystemTime::now()));
+        // Again: another call may have been answered meanwhile.
+        let here = self.store.get(fingerprint);
+        let younger = |entry: &Entry| here.as_ref().is_none_or(|here| entry.age() < here.age());
+        let left = |entry: &Entry| self.keep().checked_sub(entry.age()).filter(|left| !left.is_zero());
+        match there.filter(younger).and_then(|entry| Some((left(&entry)?, Arc::new(entry)))) {
+            Some((left, entry)) => {
+                self.store.put(*fingerprint, Arc::clone(&entry), left);
+                Some(entry)
+            }
+            None => here,
+        }
+    }
+
+    /// What came of an equal call that ended between a look and the moment from which others join this one: whoever makes
+    /// a call that others can join looks here once more, or equal calls would be made twice.
+    fn just_kept(&self, fingerprint: &Fingerprint) -> Option<Arc<Entry>> {
+        self.store.get(fingerprint).filter(|entry| self.is_fresh(entry))
+    }
+
+    fn is_fresh(&self, entry: &Entry) -> bool {
+        entry.age() <= self.plan.ttl
     }
 
     /// Keeps an answer, unless it should not be given again.
     fn put(&self, fingerprint: Fingerprint, entry: Arc<Entry>) {
-        // What stood in for the others during an outage is not to outlast it.
-        if entry.origin().target.fallback {
+        // What stood in for the others during an outage is not to outlast it. What is too large for the store is for the
+        // one that replicas share as well.
+        if entry.origin().target.fallback || entry.size() > self.plan.max_entry {
             return;
         }
         if let Some(shared) = &self.shared {

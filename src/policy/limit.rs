@@ -10,13 +10,13 @@ use std::{
 };
 
 use aigate_contract::{
-    Call, End, Error, ErrorKind, Expected, Facts, Money, Narrowing, Result, Task, Tend, Trail, Usage,
+    Call, End, Error, ErrorKind, Expected, Facts, Money, Narrowing, Result, Task, Tend, Trail,
 };
 use tower::Service;
 
 use super::{Answer, Upstream};
 use crate::{
-    allowance::{Callers, Consumed, Forecast, Hold, Keeper, No, Ration, Want},
+    allowance::{Callers, Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed},
     config::document::OnExceeded,
 };
 
@@ -55,6 +55,8 @@ struct Holding {
     /// Budgets that are spent, and count on.
     overdrawn: Vec<Arc<Ration>>,
     expected: Expected,
+    /// How many answers are wanted at once.
+    choices: u64,
 }
 
 impl<T: Task, S: Upstream<T>> Service<Call<T>> for Limit<S> {
@@ -104,10 +106,14 @@ impl Scope {
                     let spent =
                         no.budget().filter(|ration| ration.on_exceeded != OnExceeded::Refuse).cloned();
                     let Some(spent) = spent else {
-                        no.standing().into_iter().for_each(|standing| call.trail.note_standing(standing));
+                        let standings = left.iter().filter_map(|ration| ration.told());
+                        no.standing()
+                            .into_iter()
+                            .chain(standings)
+                            .for_each(|standing| call.trail.note_standing(standing));
                         return Err(refuse(&no));
                     };
-                    call.trail.warn(format!("{} is spent", spent.limit.name()));
+                    call.trail.warn(no.to_string());
                     call.trail.narrow(narrowing(&spent, call.trail.narrowing()));
                     left.retain(|ration| !Arc::ptr_eq(ration, &spent));
                     overdrawn.push(spent);
@@ -119,7 +125,8 @@ impl Scope {
             call.trail.warn(format!("{} is nearly spent", ration.limit.name()));
         }
         let trail = Arc::clone(&call.trail);
-        Ok(Holding { scope: self, trail, hold: Some(hold), overdrawn, expected })
+        let choices = demand.choices.max(1);
+        Ok(Holding { scope: self, trail, hold: Some(hold), overdrawn, expected, choices })
     }
 }
 
@@ -144,24 +151,15 @@ impl Holding {
     /// The call has ended: with an answer, in its midst, or because its caller left.
     fn settle(&mut self, facts: Option<&Facts>) {
         let Some(hold) = self.hold.take() else { return };
-        let usage = facts.map(|facts| self.usage(facts));
+        let usage = facts.map(|facts| consumed(facts, self.expected));
         if let Some(output) = facts.and_then(|facts| facts.usage.as_ref()?.output) {
-            self.scope.forecast.saw_output(output);
+            self.scope.forecast.saw_output(output / self.choices);
         }
         let (money, is_all) = self.trail.cost();
         // What is not known in full is held to have cost what was expected, or what is known if that is more.
         let money = if is_all { Consumed::exactly(money) } else { Consumed::at_least(money) };
         self.book(money.money);
         hold.settle(Consumed { usage, ..money });
-    }
-
-    /// The usage that the provider told; of a stream that was left, what had arrived.
-    fn usage(&self, facts: &Facts) -> Usage {
-        facts.usage.clone().unwrap_or_else(|| Usage {
-            fresh_input: Some(self.expected.input),
-            output: (facts.streamed.chunks > 0).then(|| facts.streamed.tokens()),
-            ..Usage::default()
-        })
     }
 
     /// No deployment answered: what the attempts did cost is spent, the rest is given back.

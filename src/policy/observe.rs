@@ -4,14 +4,14 @@
 //! above the breaker, so that a refusal by an open circuit is seen too.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use aigate_contract::{
-    AttemptRecord, CacheStatus, Call, Cost, End, Error, ErrorKind, Facts, Result, Target, Task, Tend, Trail,
-    Usage,
+    AttemptRecord, CacheStatus, Call, Cost, End, Error, ErrorKind, Facts, Money, Result, Target, Task, Tend,
+    Trail, Usage,
 };
 use aigate_prices::Price;
 use prometheus_client::metrics::{counter::Counter, histogram::Histogram};
@@ -38,7 +38,6 @@ struct Scope {
     task: &'static str,
     metrics: Arc<Metrics>,
     duration: Histogram,
-    cost: Counter<f64, AtomicU64>,
     /// The counter of the usual case: no key, all well.
     answered: Counter,
     log: bool,
@@ -51,16 +50,8 @@ impl<S> ObserveCall<S> {
         let duration = metrics.call_duration.get_or_create(&labels).clone();
         let usual = CallLabels { model: Word(Arc::clone(model)), task, key: Word("".into()), outcome: OK };
         let answered = metrics.calls.get_or_create(&usual).clone();
-        let cost = metrics.cost.get_or_create(&labels).clone();
-        let scope = Scope {
-            model: Arc::clone(model),
-            task,
-            metrics: Arc::clone(metrics),
-            duration,
-            cost,
-            answered,
-            log,
-        };
+        let scope =
+            Scope { model: Arc::clone(model), task, metrics: Arc::clone(metrics), duration, answered, log };
         Self { inner, scope: Arc::new(scope) }
     }
 }
@@ -89,7 +80,6 @@ impl Record {
         let elapsed = self.trail.started.elapsed();
         scope.metrics.in_flight.dec();
         scope.duration.observe(elapsed.as_secs_f64());
-        scope.cost.inc_by(self.trail.cost().0.as_dollars());
         if let Some(note) = self.trail.cache_note() {
             let labels = CacheLabels { model: Word(Arc::clone(&scope.model)), status: note.status.as_str() };
             scope.metrics.cache.get_or_create(&labels).inc();
@@ -100,7 +90,7 @@ impl Record {
                 let name = caller.as_ref().map(|caller| Arc::clone(&caller.name));
                 let key = Word(scope.metrics.bounded(name.unwrap_or_default()));
                 if let Some(caller) = caller {
-                    scope.metrics.spent_by(caller, &key, self.trail.cost().0);
+                    scope.metrics.called_by(caller);
                 }
                 let labels =
                     CallLabels { model: Word(Arc::clone(&scope.model)), task: scope.task, key, outcome };
@@ -162,8 +152,8 @@ impl Record {
             version = asked.as_ref().and_then(|target| target.version.as_deref()),
             degraded,
             cache = note.as_ref().map(|note| note.status.as_str()),
-            cost_usd = %cost,
-            // Something that was done has a price that nobody knows.
+            // Unknown is not zero: what is known of it, or nothing.
+            cost_usd = (is_all || cost > Money::ZERO).then(|| cost.to_string()),
             cost_is_part = (!is_all).then_some(true),
             why_no_cost = (!is_all).then(|| why_no_cost(&attempts)),
             warnings = (!warnings.is_empty()).then(|| warnings.join("; ")),
@@ -330,7 +320,9 @@ impl Drop for UnderWay {
             price.cost(&usage).ok()
         });
         if let Some(money) = estimate {
-            self.trail.charge(place, Cost::Estimated(money));
+            let cost = Cost::Estimated(money);
+            self.metrics.cost(&cost, self.trail.caller.as_deref());
+            self.trail.charge(place, cost);
         }
     }
 }
@@ -346,7 +338,7 @@ impl Tend for Meter {
         };
         self.metrics.consumed(usage);
         let cost = self.cost(usage, facts);
-        self.metrics.cost(&cost);
+        self.metrics.cost(&cost, self.trail.caller.as_deref());
         self.trail.charge(self.place, cost);
         if self.span.is_disabled() {
             return;

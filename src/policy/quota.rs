@@ -7,12 +7,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use aigate_contract::{Call, End, Error, ErrorKind, Facts, Result, Task, Tend};
+use aigate_contract::{Call, Cost, End, Error, ErrorKind, Expected, Facts, Money, Result, Task, Tend};
 use aigate_limits::Kind;
 use tower::Service;
 
 use super::{Answer, Upstream};
-use crate::allowance::{Consumed, Forecast, Hold, Keeper, No, Ration, Want};
+use crate::allowance::{Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed};
 
 /// Keeps calls at one deployment within our share.
 #[derive(Clone, Debug)]
@@ -40,15 +40,30 @@ impl<S> Quota<S> {
 }
 
 /// What is held until the answer ends.
-struct Holding(Option<Hold>);
+struct Holding {
+    share: Arc<Share>,
+    hold: Option<Hold>,
+    expected: Expected,
+}
 
 impl Holding {
     fn settle(&mut self, facts: Option<&Facts>) {
-        if let Some(hold) = self.0.take() {
-            hold.settle(Consumed {
-                usage: facts.and_then(|facts| facts.usage.clone()),
-                ..Consumed::default()
-            });
+        let Some(hold) = self.hold.take() else { return };
+        let told = facts.and_then(|facts| facts.usage.as_ref());
+        hold.settle(Consumed {
+            money: told.and_then(|usage| self.share.forecast.bill(usage)),
+            usage: facts.map(|facts| consumed(facts, self.expected)),
+            ..Consumed::default()
+        });
+    }
+
+    /// What the provider refused, or failed to begin, is a request to it all the same. What it may have worked on is held to have
+    /// been worked on.
+    fn failed(&mut self, error: &Error) {
+        let asked = !error.kind().is_own_refusal() && error.kind() != ErrorKind::Unsupported;
+        match error.kind().cost() {
+            Cost::Absent(_) => self.settle(None),
+            _ => self.hold.take().into_iter().for_each(|hold| hold.failed(asked.then_some(Money::ZERO))),
         }
     }
 }
@@ -82,14 +97,11 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Quota<S> {
         let Some(share) = &self.share else { return Box::pin(self.inner.call(call)) };
         let (share, mut inner) = (Arc::clone(share), self.inner.clone());
         Box::pin(async move {
-            let hold = share.take::<T>(&call).await?;
-            let mut holding = Holding(Some(hold));
+            let mut holding = share.take::<T>(&call).await?;
             match inner.call(call).await {
                 Ok(answer) => Ok(T::tend(answer, holding)),
                 Err(error) => {
-                    if let Some(hold) = holding.0.take() {
-                        hold.failed(None);
-                    }
+                    holding.failed(&error);
                     Err(error)
                 }
             }
@@ -98,12 +110,13 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Quota<S> {
 }
 
 impl Share {
-    async fn take<T: Task>(&self, call: &Call<T>) -> Result<Hold> {
+    async fn take<T: Task>(self: Arc<Self>, call: &Call<T>) -> Result<Holding> {
         let (demand, expected) = self.forecast.of::<T>(&call.request);
         let cost = self.forecast.cost(&demand, expected);
         let wants = self.rations.iter().map(|ration| Want::new(ration, &demand, expected, cost)).collect();
         let who = call.trail.caller.as_ref().map(|caller| &caller.name);
-        self.keeper.reserve(wants, who).await.map_err(refuse)
+        let hold = self.keeper.reserve(wants, who).await.map_err(refuse)?;
+        Ok(Holding { share: self, hold: Some(hold), expected })
     }
 }
 

@@ -54,16 +54,10 @@ impl Purses {
         Self { wall, metrics, kept: Arc::default(), journal: Arc::default() }
     }
 
-    /// Opens the file, once for the process.
+    /// Opens the file, once for the process: another one takes effect at the next start.
     pub(super) fn open(&self, path: &Path) -> Result<(), String> {
-        if let Some(open) = self.journal.get() {
-            return match open.path == path {
-                true => Ok(()),
-                false => Err(format!(
-                    "state.file: the budgets are kept in {} until the next start",
-                    open.path.display()
-                )),
-            };
+        if self.journal.get().is_some() {
+            return Ok(());
         }
         let kept = Arc::clone(&self.kept);
         let (journal, stored) =
@@ -92,9 +86,7 @@ impl Purses {
             }
         };
         let budget = Budget::new(plan.limit, plan.period, percent, self.wall, Instant::now());
-        let period = if plan.period == Period::Day { "day" } else { "month" };
-        let name = format!("{}: budget of {} USD a {period}", plan.owner, plan.limit);
-        let limit = Arc::new(Limit::budget(name, budget, Some(Arc::new(wake))));
+        let limit = Arc::new(Limit::budget(&*plan.owner, budget, Some(Arc::new(wake))));
         for row in self.journal.get().iter().flat_map(|open| lock(&open.stored).clone()) {
             if row.id == name_of(&id)
                 && let Ok(window) = row.window.parse::<Window>()
@@ -104,6 +96,17 @@ impl Purses {
         }
         kept.insert(id, Purse { limit: Arc::clone(&limit), dirty });
         limit
+    }
+
+    /// What the file held of a budget when this process began.
+    pub(super) fn stored(&self, plan: &BudgetPlan) -> Option<(Window, Money)> {
+        let name = name_of(&(Arc::clone(&plan.owner), plan.period, plan.shared));
+        let rows = lock(&self.journal.get()?.stored).clone();
+        let windows = rows.into_iter().filter(|row| row.id == name).filter_map(|row| {
+            let window: Window = row.window.parse().ok()?;
+            (window.period() == plan.period).then(|| (window, Money::from_trillionths(row.spent)))
+        });
+        windows.max_by_key(|(window, _)| *window)
     }
 
     pub(super) fn put_down(&self) {

@@ -20,7 +20,8 @@ async fn a_deployment_that_is_gone_is_found_out_before_a_caller_meets_it_and_fou
         listeners(""),
         cloud.url()
     );
-    let plan = load(&Source::Text(text)).and_then(check).unwrap_or_else(|faults| panic!("{}", report(&faults)));
+    let plan =
+        load(&Source::Text(text)).and_then(check).unwrap_or_else(|faults| panic!("{}", report(&faults)));
     let running = Running::start(&plan).await.unwrap();
     let circuit = |standing: &str| {
         let text = running.gateway.metrics_text().unwrap();
@@ -33,5 +34,8 @@ async fn a_deployment_that_is_gone_is_found_out_before_a_caller_meets_it_and_fou
 
     let cloud = start(CloudKind::OpenAi, Options { port, ..options }).await.unwrap();
     eventually("a closed circuit", || circuit("0")).await;
-    assert!(cloud.requests().iter().all(|request| request.path == "/v1/models"), "nothing that costs was asked");
+    assert!(
+        cloud.requests().iter().all(|request| request.path == "/v1/models"),
+        "nothing that costs was asked"
+    );
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, from a fresh machine with Rust, Python 3 and Node.
+//! `cargo xtask test`: everything, from a fresh machine with Rust, Python 3, Node and Redis.
 
 use std::{
     fs,
@@ -21,9 +21,12 @@ pub(crate) fn test() -> Result<(), String> {
     let neural = venv(&root, "neural-venv", "tests/clients/neural/requirements.txt", what)?;
     let (files, encoders) = (models::gguf(&root, &neural)?, models::encoders(&root)?);
     let node = node_sdk(&root)?;
+    if !is_there("redis-server") {
+        apt(&["redis-server"])?;
+    }
     say(
         "running every test: unit, golden, property, behaviour, the OpenAI SDKs, the Triton and KServe clients, scikit-learn, \
-         llama.cpp, sentence-transformers",
+         llama.cpp, sentence-transformers, Redis",
     );
     let german = german_credit(&root);
     let mut tally = Tally::default();

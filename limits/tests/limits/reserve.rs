@@ -87,7 +87,7 @@ async fn a_place_is_free_again_however_its_call_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_budget_refuses_until_its_next_day_and_what_is_larger_than_it_for_ever() {
-    let limit = Arc::new(Limit::budget("budget of credit", budget("1"), None));
+    let limit = Arc::new(Limit::budget("credit", budget("1"), None));
     let held = reserve(&claims([(&limit, DOLLAR)]), &key()).unwrap();
     held.settle(|_| Some(DOLLAR * 3));
     advance(Duration::from_secs(3_600)).await;
@@ -95,7 +95,7 @@ async fn a_budget_refuses_until_its_next_day_and_what_is_larger_than_it_for_ever
     assert_eq!((denied.reason, denied.retry_after), (Reason::Budget, Some(Duration::from_secs(23 * 3_600))));
     let denied = reserve(&claims([(&limit, DOLLAR + 1)]), &key()).unwrap_err();
     assert_eq!((denied.reason, denied.retry_after), (Reason::TooLarge, None));
-    assert_eq!(denied.to_string(), "budget of credit is less than this call alone may cost");
+    assert_eq!(denied.to_string(), "credit: budget of 1 USD a day is less than this call alone may cost");
     advance(Duration::from_secs(23 * 3_600)).await;
     reserve(&claims([(&limit, DOLLAR)]), &key()).unwrap().settle(|_| None);
 }

@@ -1,6 +1,6 @@
 //! Callers' keys and labels.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use aigate_contract::settings::Fault;
 use aigate_keys::{Key as RingKey, Rights, parse_time, secret::parse_hash};
@@ -10,8 +10,9 @@ use super::{
     limits::{Owner, Tables},
 };
 use crate::config::{
+    Entry,
     document::{Key, Labels},
-    load::join,
+    load::{self, join},
     plan::{KeyPlan, LabelPlan},
     suggest::hint,
 };
@@ -20,19 +21,15 @@ use crate::config::{
 pub(super) struct Context<'a> {
     /// The tasks of all models.
     pub(super) tasks: &'a BTreeSet<&'static str>,
-    /// The models' names.
+    /// The models' names, sorted.
     pub(super) models: &'a [&'a str],
     /// Whether replicas share anything.
     pub(super) has_redis: bool,
 }
 
-pub(super) fn check_keys(
-    keys: BTreeMap<String, Key>,
-    context: &Context<'_>,
-    faults: &mut Faults,
-) -> Vec<KeyPlan> {
-    let plans: Vec<KeyPlan> =
-        keys.into_iter().filter_map(|(name, key)| check_key(&name, &key, context, faults)).collect();
+pub(super) fn check_keys(keys: &[Entry], context: &Context<'_>, faults: &mut Faults) -> Vec<KeyPlan> {
+    let mut plans = Vec::with_capacity(keys.len());
+    plans.extend(keys.iter().filter_map(|entry| check_key(&entry.name, &load::key(entry)?, context, faults)));
     let mut seen = HashSet::new();
     for plan in &plans {
         for hash in &plan.key.hashes {
@@ -49,14 +46,15 @@ fn check_key(name: &str, key: &Key, context: &Context<'_>, faults: &mut Faults) 
     let at = |field: &'static str| ["keys", name, field];
     if name.is_empty()
         || name.len() > 128
-        || !name.chars().all(|c| c.is_ascii_graphic() && c != '"' && c != '\\')
+        || !name.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ':'))
     {
         faults.add::<()>(
             &["keys", name],
-            "a key's name is 1 to 128 visible ASCII characters without \" and \\",
+            "a key's name is 1 to 128 visible ASCII characters without \", \\ and `:`, which callers with a token have in \
+             theirs",
         );
     }
-    let mut hashes = Vec::with_capacity(2);
+    let mut hashes = Vec::with_capacity(1 + usize::from(key.second_hash.is_some()));
     for (field, text) in [("hash", Some(&key.hash)), ("second_hash", key.second_hash.as_ref())] {
         match text.map(|text| parse_hash(text)) {
             Some(Ok(hash)) => hashes.push(hash),
@@ -77,8 +75,10 @@ fn check_key(name: &str, key: &Key, context: &Context<'_>, faults: &mut Faults) 
             None
         }
     };
-    for model in
-        key.models.iter().filter(|model| !model.contains('*') && !context.models.contains(&model.as_str()))
+    for model in key
+        .models
+        .iter()
+        .filter(|model| !model.contains('*') && context.models.binary_search(&model.as_str()).is_err())
     {
         let known = context.models.iter().copied();
         faults.add::<()>(&at("models"), format!("there is no model `{model}`{}", hint(model, known)));
@@ -104,10 +104,10 @@ fn check_key(name: &str, key: &Key, context: &Context<'_>, faults: &mut Faults) 
         has_redis: context.has_redis,
     };
     let tables = Tables {
-        limits: &key.limits,
-        limits_per_replica: &key.limits_per_replica,
-        budget: key.budget.as_ref(),
-        budget_per_replica: key.budget_per_replica.as_ref(),
+        limits: key.limits.as_deref(),
+        limits_per_replica: key.limits_per_replica.as_deref(),
+        budget: key.budget.as_deref(),
+        budget_per_replica: key.budget_per_replica.as_deref(),
     };
     let allowance = owner.allowance(&tables, faults);
     if faults.0.len() > before {
@@ -141,27 +141,28 @@ pub(super) fn check_labels(
     faults: &mut Faults,
 ) -> Vec<LabelPlan> {
     let mut plans = Vec::new();
+    let of_keys: HashSet<(&str, &str)> =
+        keys.iter().flat_map(|key| &key.key.labels).map(|(name, value)| (&**name, &**value)).collect();
     for (name, values) in labels {
         for (value, label) in values {
             let path = ["labels", name, value];
             check_label(name, value, &["labels"], faults);
-            let has = |key: &KeyPlan| key.key.labels.iter().any(|(n, v)| **n == **name && **v == **value);
-            if !has_tokens && !keys.iter().any(has) {
+            if !has_tokens && !of_keys.contains(&(name.as_str(), value.as_str())) {
                 faults.add::<()>(
                     &path,
                     format!("would never count: no key has the label {name} = \"{value}\""),
                 );
             }
             let owner = Owner {
-                name: format!("{name} {value}").into(),
+                name: format!("label {name}={value}").into(),
                 path: &path,
                 tasks: context.tasks,
                 fair: true,
                 has_redis: context.has_redis,
             };
             let tables = Tables {
-                limits: &label.limits,
-                limits_per_replica: &label.limits_per_replica,
+                limits: Some(&label.limits),
+                limits_per_replica: Some(&label.limits_per_replica),
                 budget: label.budget.as_ref(),
                 budget_per_replica: label.budget_per_replica.as_ref(),
             };

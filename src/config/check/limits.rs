@@ -27,16 +27,21 @@ pub(super) struct Owner<'a> {
 
 /// An owner's tables, as they are written.
 pub(super) struct Tables<'a> {
-    pub(super) limits: &'a Limits,
-    pub(super) limits_per_replica: &'a Limits,
+    pub(super) limits: Option<&'a Limits>,
+    pub(super) limits_per_replica: Option<&'a Limits>,
     pub(super) budget: Option<&'a Budget>,
     pub(super) budget_per_replica: Option<&'a Budget>,
 }
 
 impl Owner<'_> {
     pub(super) fn allowance(&self, tables: &Tables<'_>, faults: &mut Faults) -> Allowance {
-        let mut limits = self.limits("limits", tables.limits, true, faults);
-        limits.extend(self.limits("limits_per_replica", tables.limits_per_replica, false, faults));
+        let mut limits = Vec::new();
+        for (table, written, shared) in
+            [("limits", tables.limits, true), ("limits_per_replica", tables.limits_per_replica, false)]
+        {
+            limits
+                .extend(written.into_iter().flat_map(|written| self.limits(table, written, shared, faults)));
+        }
         let mut budgets = self.budgets("budget", tables.budget, true, faults);
         budgets.extend(self.budgets("budget_per_replica", tables.budget_per_replica, false, faults));
         Allowance { limits, budgets }

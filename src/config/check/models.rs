@@ -278,13 +278,18 @@ fn check_hedge(name: &str, model: &Model, hedge: &Hedge, faults: &mut Faults) ->
     Some(HedgePlan { after, max_extra })
 }
 
-fn check_probe(name: &str, every: Duration, deployments: &[DeploymentPlan], task: TaskName, faults: &mut Faults) {
+fn check_probe(
+    name: &str,
+    every: Duration,
+    deployments: &[DeploymentPlan],
+    task: TaskName,
+    faults: &mut Faults,
+) {
     if !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&every) {
         faults.add::<()>(&["models", name, "probe", "every"], "must be between 1s and 1h");
     }
-    let can = |one: &DeploymentPlan| {
-        Arc::clone(&one.provider).probe(task.as_str(), &one.target.model).is_some()
-    };
+    let can =
+        |one: &DeploymentPlan| Arc::clone(&one.provider).probe(task.as_str(), &one.target.model).is_some();
     if !deployments.iter().any(can) {
         let message = "no provider of its deployments has a call that costs nothing";
         faults.add::<()>(&["models", name, "probe"], message);
@@ -305,6 +310,22 @@ pub(super) fn check_shares(models: &[ModelPlan], faults: &mut Faults) {
                 );
                 faults.add::<()>(&["models", &model.name, "deployments", &index.to_string()], message);
             }
+        }
+    }
+}
+
+/// A cache that is shared by a label which nobody has would be shared by nobody.
+pub(super) fn check_scopes(plan: &Plan, faults: &mut Faults) {
+    let of_keys = plan.keys.iter().flat_map(|key| key.key.labels.iter().map(|(name, _)| &**name));
+    let of_tokens = plan.jwt.values().flat_map(|issuer| issuer.labels.keys().map(String::as_str));
+    let known: BTreeSet<&str> = of_keys.chain(of_tokens).collect();
+    for model in &plan.models {
+        if let Some(CachePlan { scope: Scope::Label(label), .. }) = &model.cache
+            && !known.contains(&**label)
+        {
+            let words = known.iter().copied().chain(["key", "public"]);
+            let message = format!("no key has a label `{label}`{}", hint(label, words));
+            faults.add::<()>(&["models", &model.name, "cache", "scope"], message);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The state machine of a circuit breaker. Pure but for the clock; its deadline only ever moves forward.
+//! The state machine of a circuit breaker. Pure but for the clock and whom it tells; its deadline only ever moves forward.
 
 use std::{
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,11 +15,35 @@ const WINDOW: u32 = 32;
 /// How many outcomes it takes to judge by the ratio.
 const ENOUGH: u32 = 16;
 
+/// Trips whose ends differ by less are the same: what was told comes back later by the time that telling took.
+const SAME: Duration = Duration::from_millis(500);
+
 /// The circuit of one deployment.
-#[derive(Debug)]
 pub struct Circuit {
     plan: BreakerPlan,
     state: Mutex<State>,
+    tell: Option<Tell>,
+}
+
+/// Told of each trip of a circuit, and for how long it is.
+pub type Tell = Box<dyn Fn(Trip, Duration) + Send + Sync>;
+
+/// Why a deployment is left alone, as replicas tell each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trip {
+    /// It kept failing: afterwards it is probed.
+    Open,
+    /// It asked for patience.
+    Asked,
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circuit")
+            .field("plan", &self.plan)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -37,6 +62,9 @@ struct State {
     outcomes: u32,
     /// How many outcomes `outcomes` holds.
     seen: u32,
+    /// Until when replicas leave it alone, by the last trip that was told or heard. Kept when a probe has closed it: a trip that
+    /// is heard again says nothing new.
+    tripped_until: Option<Instant>,
 }
 
 /// What became of a call that was let through.
@@ -75,6 +103,15 @@ pub enum Standing {
 impl Circuit {
     /// A closed circuit.
     pub fn new(plan: BreakerPlan) -> Self {
+        Self::build(plan, None)
+    }
+
+    /// A closed circuit that tells of its own trips.
+    pub fn telling(plan: BreakerPlan, tell: Tell) -> Self {
+        Self::build(plan, Some(tell))
+    }
+
+    fn build(plan: BreakerPlan, tell: Option<Tell>) -> Self {
         let state = State {
             open_until: None,
             patient_until: None,
@@ -83,8 +120,9 @@ impl Circuit {
             in_a_row: 0,
             outcomes: 0,
             seen: 0,
+            tripped_until: None,
         };
-        Self { plan, state: Mutex::new(state) }
+        Self { plan, state: Mutex::new(state), tell }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -116,10 +154,18 @@ impl Circuit {
 
     /// Hears what became of a call.
     pub fn tell(&self, verdict: Verdict, probe: bool) {
-        let mut state = self.state();
+        let trip = self.judge(&mut self.state(), verdict, probe);
+        if let (Some((trip, wait)), Some(tell)) = (trip, &self.tell) {
+            tell(trip, wait);
+        }
+    }
+
+    /// What others should hear of: only what leaves it alone for longer than they know.
+    fn judge(&self, state: &mut State, verdict: Verdict, probe: bool) -> Option<(Trip, Duration)> {
         if probe {
             state.probing = false;
         }
+        let (open, patient) = (state.open_until, state.patient_until);
         match verdict {
             Verdict::Unknown => {}
             Verdict::Success => {
@@ -139,7 +185,7 @@ impl Circuit {
                 state.in_a_row = state.in_a_row.saturating_add(1);
                 state.note(1);
                 let closed = state.open_until.is_none();
-                if probe || (closed && (state.in_a_row >= self.plan.failures || self.too_many(&state))) {
+                if probe || (closed && (state.in_a_row >= self.plan.failures || self.too_many(state))) {
                     let doubled = self.plan.open.saturating_mul(1 << state.openings.min(16));
                     state.openings = state.openings.saturating_add(1);
                     state.open_for(doubled.min(self.plan.max_open));
@@ -152,6 +198,28 @@ impl Circuit {
                     state.close();
                 }
             }
+        }
+        let opened = state.open_until.filter(|until| open.is_none_or(|before| *until > before));
+        let asked = state.patient_until.filter(|until| patient.is_none_or(|before| *until > before));
+        let (trip, until) = match (opened, asked) {
+            (Some(opened), asked) if asked.is_none_or(|asked| asked <= opened) => (Trip::Open, opened),
+            (_, asked) => (Trip::Asked, asked?),
+        };
+        state.is_news(until).then(|| (trip, until.saturating_duration_since(Instant::now())))
+    }
+
+    /// Hears that another replica leaves the deployment alone until then: so does this one, within `max_open`. Nothing has failed
+    /// here: no failure is counted, nobody is told, and what is known already changes nothing.
+    pub fn hear(&self, trip: Trip, until: Instant) {
+        let mut state = self.state();
+        let now = Instant::now();
+        if until <= now || !state.is_news(until) {
+            return;
+        }
+        let wait = (until - now).min(self.plan.max_open);
+        match trip {
+            Trip::Open => state.open_for(wait),
+            Trip::Asked => state.be_patient(wait),
         }
     }
 
@@ -193,6 +261,15 @@ impl State {
         self.openings = 0;
         self.in_a_row = 0;
         self.seen = 0;
+    }
+
+    /// Whether a trip that ends then is another one than the last. Remembers it.
+    fn is_news(&mut self, until: Instant) -> bool {
+        let news = self.tripped_until.is_none_or(|known| until > known + SAME);
+        if news {
+            self.tripped_until = Some(until);
+        }
+        news
     }
 
     /// Never shortens the patience asked for.
@@ -278,8 +355,88 @@ mod tests {
         assert_eq!(circuit.ask(false), Ok(false));
     }
 
+    type Told = std::sync::Arc<Mutex<Vec<(Trip, u64)>>>;
+
+    /// A circuit, and what it told.
+    fn telling() -> (Circuit, Told) {
+        let told = Told::default();
+        let heard = std::sync::Arc::clone(&told);
+        let tell = move |trip, wait: Duration| heard.lock().unwrap().push((trip, wait.as_secs()));
+        (Circuit::telling(plan().breaker, Box::new(tell)), told)
+    }
+
+    fn after(seconds: u64) -> Instant {
+        Instant::now() + Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_trip_is_told_once_and_its_echo_changes_nothing() {
+        let (circuit, told) = telling();
+        (0..9).for_each(|_| circuit.tell(FAILED, false));
+        assert_eq!(*told.lock().unwrap(), [(Trip::Open, 5)]);
+        let echo = after(5) + Duration::from_millis(40);
+        circuit.hear(Trip::Open, echo);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(circuit.ask(false), Ok(true), "not prolonged");
+        circuit.hear(Trip::Open, echo);
+        circuit.tell(FAILED, true);
+        circuit.hear(Trip::Open, after(10));
+        (0..3).for_each(|_| circuit.tell(Verdict::AskedToWait(Duration::from_secs(30)), false));
+        assert_eq!(*told.lock().unwrap(), [(Trip::Open, 5), (Trip::Open, 10), (Trip::Asked, 30)]);
+        circuit.tell(Verdict::AskedToWait(Duration::from_secs(9000)), false);
+        assert_eq!(told.lock().unwrap().last(), Some(&(Trip::Asked, 60)), "within max_open");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trip_of_another_replica_is_heeded_then_probed_and_passed_on_to_nobody() {
+        let (circuit, told) = telling();
+        circuit.hear(Trip::Open, after(20));
+        assert_eq!((wait(&circuit), circuit.standing()), (Some(20), Standing::Open));
+        circuit.hear(Trip::Open, after(7));
+        assert_eq!(wait(&circuit), Some(20), "never shortened");
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(circuit.standing(), Standing::HalfOpen);
+        assert_eq!(circuit.ask(false), Ok(true));
+        assert!(circuit.ask(false).is_err(), "one probe");
+        assert!(told.lock().unwrap().is_empty());
+        circuit.tell(FAILED, true);
+        assert_eq!(
+            *told.lock().unwrap(),
+            [(Trip::Open, 5)],
+            "its own first opening: the other's counts for nothing"
+        );
+        circuit.hear(Trip::Open, after(9000));
+        assert_eq!(wait(&circuit), Some(60), "within max_open");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_knows_better_by_a_probe_does_not_hear_the_same_trip_again() {
+        let (circuit, _) = telling();
+        let until = after(30);
+        circuit.hear(Trip::Open, until);
+        assert_eq!(circuit.ask(true), Ok(true), "an urgent call may try");
+        circuit.tell(Verdict::Success, true);
+        circuit.hear(Trip::Open, until + Duration::from_millis(3));
+        assert_eq!(circuit.ask(false), Ok(false));
+        circuit.hear(Trip::Open, after(40));
+        assert_eq!(wait(&circuit), Some(40), "another trip");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_that_another_replica_was_asked_for_ends_by_itself() {
+        let (circuit, told) = telling();
+        circuit.hear(Trip::Asked, after(20));
+        assert_eq!(circuit.ask(true), Err(Refusal::Asked(Duration::from_secs(20))));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!((circuit.ask(false), circuit.ask(false)), (Ok(false), Ok(false)), "no probe is needed");
+        circuit.hear(Trip::Asked, after(0));
+        assert_eq!(circuit.standing(), Standing::Closed);
+        assert!(told.lock().unwrap().is_empty());
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
+        Hear(u64),
         Ask,
         Tell(Verdict),
         Wait(u64),
@@ -292,6 +449,7 @@ mod tests {
             4 => proptest::option::of(0u64..100).prop_map(|s| Step::Tell(Verdict::Failure(s.map(Duration::from_secs)))),
             1 => Just(Step::Tell(Verdict::Unknown)),
             2 => (0u64..30).prop_map(Step::Wait),
+            1 => (0u64..100).prop_map(Step::Hear),
         ]
     }
 
@@ -324,6 +482,7 @@ mod tests {
                             if probe && verdict == Verdict::Success { refused_until = None; }
                             circuit.tell(verdict, probe);
                         },
+                        Step::Hear(seconds) => circuit.hear(Trip::Open, Instant::now() + Duration::from_secs(seconds)),
                         Step::Wait(seconds) => tokio::time::advance(Duration::from_secs(seconds)).await,
                     }
                 }

@@ -2,7 +2,8 @@
 //! who ask for the same.
 
 use std::{
-    sync::Arc,
+    future::ready,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -62,8 +63,8 @@ where
             };
             // One that is made alone joins nobody, but what comes of it is kept: in slots that nobody else knows.
             let own = alone.then(|| Arc::new(Streams::new(1)));
-            let outcome =
-                together(&shelf, own.as_ref().unwrap_or(&streams), fingerprint, inner, call.clone()).await;
+            let (streams, look_again) = (own.as_ref().unwrap_or(&streams), own.is_none());
+            let outcome = together(&shelf, streams, look_again, fingerprint, inner, call.clone()).await;
             let Err(error) = outcome else { return outcome };
             match instead(stale, &error, &call.trail).and_then(|entry| Some((again(&entry)?, entry))) {
                 Some((answer, entry)) => {
@@ -84,6 +85,7 @@ fn again(entry: &Entry) -> Option<ChunkStream> {
 async fn together<S: Upstream<ChatStream>>(
     shelf: &Arc<Shelf>,
     streams: &Streams,
+    look_again: bool,
     fingerprint: Fingerprint,
     inner: S,
     call: Call<ChatStream>,
@@ -92,10 +94,27 @@ where
     S::Future: 'static,
 {
     let (ours, mut by_ourselves) = (call.clone(), inner.clone());
+    let kept: Arc<OnceLock<Arc<Entry>>> = Arc::default();
+    let (found, opening) = (Arc::clone(&kept), (Arc::clone(shelf), Arc::clone(&kept)));
     let keeping = Arc::clone(shelf);
-    let keep = move |entry: Entry| keeping.put(fingerprint, Arc::new(entry));
-    let (role, mut reader) =
-        streams.join(fingerprint, shelf.plan.max_entry, move || open(inner, call).boxed(), keep);
+    let keep = move |entry: Entry| {
+        // What was kept already stays as old as it is.
+        if found.get().is_none() {
+            keeping.put(fingerprint, Arc::new(entry));
+        }
+    };
+    let make = move || {
+        let (shelf, found) = opening;
+        let just_kept = if look_again { shelf.just_kept(&fingerprint) } else { None };
+        match just_kept.and_then(|entry| Some((again(&entry)?, entry))) {
+            Some((chunks, entry)) => {
+                let origin = Arc::clone(found.get_or_init(|| entry).origin());
+                ready(Ok(Opened { chunks, origin })).boxed()
+            }
+            None => open(inner, call).boxed(),
+        }
+    };
+    let (role, mut reader) = streams.join(fingerprint, shelf.plan.max_entry, make, keep);
     if role == Role::Leader {
         note(&ours.trail, CacheStatus::Miss, None);
     }
@@ -103,6 +122,8 @@ where
         Ok(origin) => {
             if role == Role::Follower {
                 note(&ours.trail, CacheStatus::Coalesced, Some((&origin, None)));
+            } else if let Some(entry) = kept.get() {
+                note(&ours.trail, CacheStatus::Hit, Some((&origin, Some(entry.age()))));
             }
             Ok(Box::pin(reader))
         }
@@ -110,7 +131,12 @@ where
             note(&ours.trail, CacheStatus::Miss, None);
             by_ourselves.call(ours).await
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            if role == Role::Follower {
+                note(&ours.trail, CacheStatus::Coalesced, None);
+            }
+            Err(error)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The cache for answers that come whole.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -72,16 +72,19 @@ impl Whole for Predict {
     }
 }
 
+/// Where answers are kept, and the calls under way that equal ones join.
+pub type Cache = (Arc<Shelf>, Arc<Flights<Arc<Entry>>>);
+
 /// Gives kept answers again.
 #[derive(Clone, Debug)]
 pub struct CacheWhole<S> {
     inner: S,
-    cache: Option<(Arc<Shelf>, Arc<Flights<Arc<Entry>>>)>,
+    cache: Option<Cache>,
 }
 
 impl<S> CacheWhole<S> {
     /// Keeps the answers of `inner`; without a cache every call is made.
-    pub fn new(inner: S, cache: Option<(Arc<Shelf>, Arc<Flights<Arc<Entry>>>)>) -> Self {
+    pub fn new(inner: S, cache: Option<Cache>) -> Self {
         Self { inner, cache }
     }
 }
@@ -151,11 +154,23 @@ where
 {
     let (ours, again, shelf) = (call.clone(), inner.clone(), Arc::clone(shelf));
     let making = Arc::clone(&shelf);
-    let (role, waiter) = flights.join(fingerprint, move || make(making, fingerprint, inner, call).boxed());
+    let kept = Arc::new(OnceLock::new());
+    let found = Arc::clone(&kept);
+    let work = async move {
+        match making.just_kept(&fingerprint).filter(|entry| T::again(entry).is_some()) {
+            Some(entry) => Ok(Arc::clone(found.get_or_init(|| entry))),
+            None => make(making, fingerprint, inner, call).await,
+        }
+    };
+    let (role, waiter) = flights.join(fingerprint, move || work.boxed());
     match role {
         Role::Leader => {
             note(&ours.trail, CacheStatus::Miss, None);
-            waiter.await
+            let outcome = waiter.await;
+            if let Some(entry) = kept.get() {
+                note(&ours.trail, CacheStatus::Hit, Some((entry.origin(), Some(entry.age()))));
+            }
+            outcome
         }
         Role::Follower => match waiter.await {
             Ok(entry) => {
@@ -166,7 +181,10 @@ where
                 note(&ours.trail, CacheStatus::Miss, None);
                 make(shelf, fingerprint, again, ours).await
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                note(&ours.trail, CacheStatus::Coalesced, None);
+                Err(error)
+            }
         },
     }
 }

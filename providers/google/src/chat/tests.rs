@@ -168,7 +168,9 @@ async fn a_call_carries_its_credentials_and_its_trace() {
 
 #[tokio::test]
 async fn a_look_counts_tokens_which_costs_nothing_and_fails_as_a_call_would() {
-    let stub = Stub::start(|_, number| Answer::new(if number == 0 { 200 } else { 503 }, json!({"totalTokens": 1}))).await;
+    let stub =
+        Stub::start(|_, number| Answer::new(if number == 0 { 200 } else { 503 }, json!({"totalTokens": 1})))
+            .await;
     let look = || Provider::probe(google(&stub), Chat::NAME, "gemini-2.5-flash").unwrap();
     assert!(look().await.is_ok());
     assert_eq!(look().await.unwrap_err().kind(), ErrorKind::Unavailable);
