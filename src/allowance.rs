@@ -54,6 +54,12 @@ pub enum SharedMeasure {
     Budget(aigate_contract::Money, aigate_limits::Period),
 }
 
+/// Whether any of these limits must know a call's tokens before it is sent. To count them takes longer than all the rest.
+pub fn want_tokens(rations: &[Arc<Ration>]) -> bool {
+    let wants = |ration: &Arc<Ration>| matches!(ration.limit.unit(), Unit::Tokens | Unit::Money);
+    rations.iter().any(wants)
+}
+
 impl Ration {
     /// Whether a call must not be sent before its cost is known.
     pub fn counts_money(&self) -> bool {

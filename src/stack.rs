@@ -316,7 +316,10 @@ struct ExpectedCost {
 
 impl<T: Task> Expect<T> for ExpectedCost {
     fn cost(&self, call: &Call<T>) -> Option<Money> {
-        let (demand, expected) = self.forecast.of::<T>(&call.request);
+        let (demand, expected) = match call.trail.expected() {
+            Some(expected) => (Forecast::without_tokens::<T>(&call.request).0, expected),
+            None => self.forecast.of::<T>(&call.request),
+        };
         call.trail.expect(expected);
         self.price.cost(&usage(&demand, expected)).ok()
     }

@@ -90,6 +90,11 @@ impl Forecast {
         (demand, Expected { input, output })
     }
 
+    /// The same, where nobody needs to know the tokens.
+    pub fn without_tokens<T: Task>(request: &T::Request) -> (Demand, Expected) {
+        (T::demand(request, &mut |_| {}), Expected::default())
+    }
+
     /// The most that a call will cost at any of the deployments.
     pub fn cost(&self, demand: &Demand, expected: Expected) -> Money {
         let usage = usage(demand, expected);

@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::{Answer, Upstream};
 use crate::{
-    allowance::{Callers, Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed},
+    allowance::{Callers, Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed, want_tokens},
     config::document::OnExceeded,
 };
 
@@ -93,8 +93,13 @@ impl Scope {
     }
 
     async fn take<T: Task>(self: Arc<Self>, rations: Vec<Arc<Ration>>, call: &Call<T>) -> Result<Holding> {
-        let (demand, expected) = self.forecast.of::<T>(&call.request);
-        call.trail.expect(expected);
+        let (demand, expected) = if want_tokens(&rations) {
+            let (demand, expected) = self.forecast.of::<T>(&call.request);
+            call.trail.expect(expected);
+            (demand, expected)
+        } else {
+            Forecast::without_tokens::<T>(&call.request)
+        };
         let cost = self.forecast.cost(&demand, expected);
         let who = call.trail.caller.as_ref().map(|caller| &caller.name);
         let (mut left, mut overdrawn) = (rations, Vec::new());
