@@ -82,7 +82,7 @@ async fn from_its_share_on_a_budget_warns_and_its_metric_tells_how_it_stands() {
             1..=4 => "",
             5 => "key k: budget of 10 USD a day is nearly spent",
             _ => {
-                "key k: budget of 10 USD a day is nearly spent; team t: budget of 6 USD a month is nearly spent"
+                "key k: budget of 10 USD a day is nearly spent; label team=t: budget of 6 USD a month is nearly spent"
             }
         };
         assert_eq!(told.header("x-aigate-warning"), warning, "{call}");
@@ -90,10 +90,10 @@ async fn from_its_share_on_a_budget_warns_and_its_metric_tells_how_it_stands() {
     }
     let told = gate.ask("k", &chat("m", "hi", 10)).await;
     assert_eq!(told.status, 429, "{told:?}");
-    assert!(told.message().contains("team t: budget of 6 USD a month is spent"), "{told:?}");
+    assert!(told.message().contains("label team=t: budget of 6 USD a month is spent"), "{told:?}");
     assert!(told.number("retry-after") <= 31 * 86_400, "{told:?}");
     let of = |period: &str, what: &str| {
-        let labels = ["owner=\"team t\"", period, what];
+        let labels = ["owner=\"label team=t\"", period, what];
         gate.metric("aigate_budget_usd", &labels)
     };
     assert_eq!(of("period=\"month\"", "what=\"spent\""), 6.0);
@@ -116,7 +116,7 @@ async fn keys_with_one_label_spend_one_budget() {
     for who in ["a", "b"] {
         let told = gate.ask(who, &body).await;
         assert_eq!((told.status, &told.body["error"]["code"]), (429, &json!("insufficient_quota")));
-        assert!(told.message().starts_with("team t: budget of 3 USD a day"), "{told:?}");
+        assert!(told.message().starts_with("label team=t: budget of 3 USD a day"), "{told:?}");
     }
     assert_eq!(gate.ask("c", &body).await.status, 200);
 }
@@ -347,7 +347,7 @@ impl Program {
         });
         let mut said = Vec::new();
         loop {
-            let Ok(line) = lines.recv_timeout(Duration::from_secs(20)) else {
+            let Ok(line) = lines.recv_timeout(Duration::from_secs(60)) else {
                 let _ = child.kill();
                 let _ = child.wait();
                 panic!("it does not start: {said:#?}");

@@ -264,7 +264,7 @@ async fn every_unit_is_kept_for_keys_labels_models_and_deployments_and_a_refusal
             assert!((1..=3600).contains(&told.number("retry-after")), "{what}");
             assert!(told.number("retry-after-ms") <= 3_600_000, "{what}");
             let named = match owner {
-                "label" => format!("unit {}", unit.name),
+                "label" => format!("label unit={}", unit.name),
                 "key" => format!("key {key}"),
                 "model" => format!("model m-{}", unit.name),
                 _ => "deployment ".to_owned(),

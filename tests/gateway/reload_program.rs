@@ -61,7 +61,7 @@ impl Program {
     /// The next line of the log that fits.
     fn line(&self, fits: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("the log goes on");
+            let line = self.lines.recv_timeout(Duration::from_secs(60)).expect("the log goes on");
             let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
             if fits(&value) {
                 return value;
