@@ -184,7 +184,7 @@ impl Metrics {
         self.info.get_or_create(&labels).set(1);
     }
 
-    /// A caller's name as a label; past [`MOST_CALLERS`] of them `other`.
+    /// A caller's name as a label; past ten thousand of them `other`.
     pub fn bounded(&self, caller: Arc<str>) -> Arc<str> {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         if callers.contains(&caller) {

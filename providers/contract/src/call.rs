@@ -37,7 +37,7 @@ impl<T: Task> Call<T> {
     /// names it in the answer's `x-aigate-dropped`, as the config says.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] naming the field, unless the deployment's `on_unsupported` is `drop`.
+    /// [`crate::ErrorKind::Unsupported`] naming the field, unless the deployment's `on_unsupported` is `drop`.
     pub fn unsupported(&self, field: &str, why: &str) -> Result<()> {
         match self.target.on_unsupported {
             OnUnsupported::Refuse => Err(Error::unsupported(field, why)),
