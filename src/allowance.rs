@@ -15,7 +15,7 @@ use aigate_limits::{Kind, Limit, Unit};
 
 pub use self::{
     callers::Callers,
-    forecast::{Forecast, RecentOutput, consumed, usage},
+    forecast::{Forecast, RecentOutput, Reckoned, consumed},
     keeper::{Consumed, Hold, Keeper, No, Want},
     remote::Remote,
 };
@@ -54,18 +54,7 @@ pub enum SharedMeasure {
     Budget(aigate_contract::Money, aigate_limits::Period),
 }
 
-/// Whether any of these limits must know a call's tokens before it is sent. To count them takes longer than all the rest.
-pub fn want_tokens(rations: &[Arc<Ration>]) -> bool {
-    let wants = |ration: &Arc<Ration>| matches!(ration.limit.unit(), Unit::Tokens | Unit::Money);
-    rations.iter().any(wants)
-}
-
 impl Ration {
-    /// Whether a call must not be sent before its cost is known.
-    pub fn counts_money(&self) -> bool {
-        self.limit.unit() == Unit::Money
-    }
-
     /// How it stands here, for the headers: of requests and tokens a time. Budgets and places are told otherwise.
     pub fn told(&self) -> Option<Standing> {
         let unit = self.limit.unit();

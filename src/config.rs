@@ -16,7 +16,7 @@ mod tree;
 pub use self::{
     check::{check, check_after},
     diff::diff,
-    load::{Loaded, Source, load},
+    load::{Loaded, Source, load, load_after},
     plan::{
         Allowance, BreakerPlan, BudgetPlan, CachePlan, CacheStorePlan, DeploymentPlan, HedgeAfter, HedgePlan,
         KeyPlan, LabelPlan, LimitPlan, Measure, ModelPlan, Plan, PredictPlan, Print, RetryPlan, Scope,

@@ -14,7 +14,7 @@ use aigate_contract::Provider;
 use serde_json::{Value, json};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{mpsc, watch as latest},
 };
 
 use self::watch::{Seen, Watch};
@@ -86,9 +86,8 @@ pub struct Reloader {
     in_force: tokio::sync::Mutex<InForce>,
     /// Of the configuration that the process began with: what only a new process can change.
     fixed: Value,
-    /// Where [`Reloader::run`] hears of files to watch.
-    look: UnboundedSender<Seen>,
-    looks: Mutex<Option<UnboundedReceiver<Seen>>>,
+    /// What the last reload saw of the files to watch.
+    seen: latest::Sender<Seen>,
 }
 
 /// What the next reload needs to know of the configuration in force.
@@ -126,14 +125,12 @@ pub struct Outcome {
 impl Reloader {
     /// Reads `source` for a gateway that runs on `plan`.
     pub fn new(source: Source, gateway: Arc<Gateway>, plan: &Plan) -> Self {
-        let (look, looks) = unbounded_channel();
         Self {
             source,
             gateway,
             in_force: tokio::sync::Mutex::new(plan.into()),
             fixed: fixed(&plan.tree),
-            look,
-            looks: Mutex::new(Some(looks)),
+            seen: latest::Sender::new(Seen::default()),
         }
     }
 
@@ -144,19 +141,19 @@ impl Reloader {
     pub async fn reload(&self, why: &'static str) -> Result<Outcome, String> {
         let mut in_force = self.in_force.lock().await;
         let (source, gateway) = (self.source.clone(), Arc::clone(&self.gateway));
-        let (files, providers) = (in_force.files.clone(), in_force.providers.clone());
+        let (tree, files) = (Arc::clone(&in_force.tree), in_force.files.clone());
+        let providers = in_force.providers.clone();
         // Files are read, certificates parsed, models looked at: not on the threads that serve calls.
         let reading = tokio::task::spawn_blocking(move || {
             // Before they are read: what changes meanwhile is seen by the next watch.
             let mut seen = Seen::of(files);
-            let next = read(&source, &providers, &gateway);
+            let next = on_a_thread(|| read(&source, &tree, &providers, &gateway)).and_then(|next| next);
             // The configuration may name other files now.
             next.iter().flat_map(|next| &next.files).for_each(|file| seen.add(file.clone()));
             (next, seen)
         });
         let (next, seen) = reading.await.unwrap_or_else(|error| (Err(error.to_string()), Seen::default()));
-        // Nobody listens where nothing is watched.
-        let _ = self.look.send(seen);
+        self.seen.send_replace(seen);
         match next {
             Ok(next) => {
                 let outcome = self.outcome(&in_force, &next);
@@ -210,7 +207,7 @@ impl Reloader {
     }
 
     /// Looks at the files that the configuration in force was read from.
-    async fn seen(&self) -> Seen {
+    async fn look(&self) -> Seen {
         let files = self.in_force.lock().await.files.clone();
         tokio::task::spawn_blocking(move || Seen::of(files)).await.unwrap_or_default()
     }
@@ -218,27 +215,23 @@ impl Reloader {
     /// Reloads on SIGHUP and, if `watch`, when a file changes. Ends with the process.
     pub async fn run(self: Arc<Self>, watch: bool, mut hangup: Signal) {
         let (changed, mut changes) = mpsc::channel(1);
-        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut looks = looks.filter(|_| watch);
+        let mut looks = self.seen.subscribe();
         // Held for as long as its files are those of the configuration in force.
         let mut _watching = None;
         if watch {
-            let watching = Watch::start(self.seen().await, changed.clone());
+            let watching = Watch::start(self.look().await, changed.clone());
             if let Err(why) = &watching {
                 tracing::warn!(%why, "the configuration's files are not watched: send SIGHUP after a change");
             }
             _watching = watching.ok();
         }
-        let next_look = async |looks: &mut Option<UnboundedReceiver<Seen>>| match looks {
-            Some(looks) => looks.recv().await,
-            None => std::future::pending().await,
-        };
         loop {
             let why = tokio::select! {
                 _ = hangup.recv() => "SIGHUP",
                 Some(()) = changes.recv() => "a file changed",
                 // After each reload, by whomever: also what was not there, or was faulty, is then news when it comes.
-                Some(seen) = next_look(&mut looks) => {
+                Ok(()) = looks.changed(), if watch => {
+                    let seen = looks.borrow_and_update().clone();
                     _watching = Watch::start(seen, changed.clone()).ok();
                     continue;
                 }
@@ -257,13 +250,34 @@ pub fn hangup() -> Result<Signal, String> {
     signal(SignalKind::hangup()).map_err(|error| format!("cannot listen for SIGHUP: {error}"))
 }
 
+/// Reads a configuration on a thread of its own: what that took for a while goes back when the thread ends, which is the better
+/// part of it when there are very many keys.
+///
+/// # Errors
+/// When there is no thread to be had, or it fails.
+pub fn on_a_thread<T: Send>(read: impl FnOnce() -> T + Send) -> Result<T, String> {
+    let runtime = tokio::runtime::Handle::try_current().ok();
+    let read = move || {
+        let _within = runtime.as_ref().map(tokio::runtime::Handle::enter);
+        read()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("aigate-reload".to_owned());
+        let thread = thread.spawn_scoped(scope, read).map_err(|error| format!("no thread: {error}"))?;
+        thread
+            .join()
+            .map_err(|_| "the configuration could not be read: this is a defect of aigate".to_owned())
+    })
+}
+
 /// Loads, checks, builds, swaps.
 fn read(
     source: &Source,
+    before: &Tree,
     providers: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
     gateway: &Gateway,
 ) -> Result<InForce, String> {
-    let next = config::load(source)
+    let next = config::load_after(source, Some(before))
         .and_then(|loaded| config::check_after(loaded, providers))
         .map_err(|faults| config::report(&faults))?;
     gateway.change_to(&next)?;

@@ -7,12 +7,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use aigate_cache::Store;
 use aigate_contract::{Call, Chat, ChatStream, Embed, Money, Predict, Target, Task, predict::Signature};
-use aigate_prices::Price;
 use aigate_replicas::Shared;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    allowance::{Callers, Forecast, Keeper, usage},
+    allowance::{Callers, Forecast, Keeper},
     config::{
         Allowance, DeploymentPlan, ModelPlan, Plan, Tree,
         document::{FailoverTo, TaskName},
@@ -97,6 +96,7 @@ impl Routes {
             keeper,
             store: state.store(plan.cache),
             shared,
+            counts_tokens: plan.counts_tokens(),
         };
         let routes = plan.models.iter().filter_map(|model| {
             let routes = match model.task {
@@ -130,6 +130,8 @@ struct Base<'a> {
     keeper: Arc<Keeper>,
     store: Arc<Store>,
     shared: Option<Arc<Shared>>,
+    /// Whether any limit, budget or strategy of the plan goes by tokens or money.
+    counts_tokens: bool,
 }
 
 /// What each caller may consume.
@@ -279,14 +281,17 @@ impl Base<'_> {
     fn forecast(&self, model: &ModelPlan, deployments: &[DeploymentPlan]) -> Forecast {
         let first = deployments.first().map_or("", |deployment| &*deployment.target.model);
         let prices = deployments.iter().filter_map(|deployment| deployment.price.clone().ok()).collect();
-        Forecast::new(first, prices, self.state.output(&model.name))
+        let forecast = Forecast::new(first, prices, self.state.output(&model.name));
+        if self.counts_tokens {
+            forecast.prepare();
+        }
+        forecast
     }
 
     /// What a call will cost there; only asked where it decides something.
     fn expect<T: Task>(&self, model: &ModelPlan, deployment: &DeploymentPlan) -> Option<Arc<dyn Expect<T>>> {
-        let price = deployment.price.clone().ok()?;
         let forecast = self.forecast(model, std::slice::from_ref(deployment));
-        Some(Arc::new(ExpectedCost { price, forecast }))
+        Some(Arc::new(ExpectedCost(forecast)))
     }
 
     fn shelf(&self, model: &ModelPlan, deployments: &[DeploymentPlan]) -> Option<Arc<Shelf>> {
@@ -309,18 +314,10 @@ impl Base<'_> {
 
 /// What a call will cost at one deployment, by the catalogue.
 #[derive(Debug)]
-struct ExpectedCost {
-    price: Arc<Price>,
-    forecast: Forecast,
-}
+struct ExpectedCost(Forecast);
 
 impl<T: Task> Expect<T> for ExpectedCost {
     fn cost(&self, call: &Call<T>) -> Option<Money> {
-        let (demand, expected) = match call.trail.expected() {
-            Some(expected) => (Forecast::without_tokens::<T>(&call.request).0, expected),
-            None => self.forecast.of::<T>(&call.request),
-        };
-        call.trail.expect(expected);
-        self.price.cost(&usage(&demand, expected)).ok()
+        self.0.cost(call)
     }
 }

@@ -5,9 +5,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use aigate_contract::{Demand, Expected, Facts, Money, Task, Usage};
+use aigate_contract::{Call, Demand, Expected, Facts, Money, Task, Usage};
+use aigate_limits::Unit;
 use aigate_prices::Price;
 use bpe_openai::Tokenizer;
+
+use super::Ration;
 
 /// Reckons what calls of one model will consume.
 #[derive(Debug)]
@@ -16,6 +19,17 @@ pub struct Forecast {
     /// The prices of all deployments that may answer.
     prices: Vec<Arc<Price>>,
     output: Arc<RecentOutput>,
+}
+
+/// What a call will consume. What no limit asked for is zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reckoned {
+    /// As far as the request tells by itself.
+    pub demand: Demand,
+    /// Tokens.
+    pub expected: Expected,
+    /// The most that it will cost at any of the deployments.
+    pub cost: Money,
 }
 
 /// Tokens of the model's recent answers, on average, in sixteenths of a token: what is expected of a caller who does not bound
@@ -33,8 +47,8 @@ const BESIDES: u64 = 4;
 const PICTURE: u64 = 1_000;
 
 enum Tokens {
-    /// A tokenizer that is known.
-    Exact(&'static Tokenizer),
+    /// A tokenizer that is known. Its tables take tens of megabytes: they are made when somebody counts.
+    Exact(fn() -> &'static Tokenizer),
     /// Four bytes a token.
     Bytes,
 }
@@ -73,10 +87,46 @@ impl Forecast {
         Self { tokens: Tokens::of(target), prices, output }
     }
 
-    /// What a request will consume.
-    pub fn of<T: Task>(&self, request: &T::Request) -> (Demand, Expected) {
+    /// What a call will consume, as far as these limits need to know it. To count tokens takes longer than all the rest: it is
+    /// done once for a call, and only where a limit counts tokens or money.
+    pub fn of<T: Task>(&self, call: &Call<T>, rations: &[Arc<Ration>]) -> Reckoned {
+        let unit = |ration: &Arc<Ration>| ration.limit.unit();
+        let money = rations.iter().any(|ration| unit(ration) == Unit::Money);
+        if !money && !rations.iter().any(|ration| unit(ration) == Unit::Tokens) {
+            let demand = T::demand(&call.request, &mut |_| {});
+            return Reckoned { demand, ..Reckoned::default() };
+        }
+        let mut reckoned = self.tokens(call);
+        if money {
+            // Nobody knows yet whether it goes through a prompt cache, where the first time is dearer.
+            let usage = Usage { cached_read: None, cache_write: None, ..reckoned.usage() };
+            // What a price wants to know and nobody can tell before the call is not reserved, but settled.
+            let bounds = self.prices.iter().filter_map(|price| price.bound(&usage).ok());
+            reckoned.cost = bounds.max().unwrap_or(Money::ZERO);
+        }
+        reckoned
+    }
+
+    /// What a call will cost at the only deployment, as far as its price goes; `None` where that cannot be known.
+    pub fn cost<T: Task>(&self, call: &Call<T>) -> Option<Money> {
+        let [price] = self.prices.as_slice() else { return None };
+        price.bound(&self.tokens(call).usage()).ok()
+    }
+
+    /// Makes ready what counting tokens takes, so that no call waits for it.
+    pub fn prepare(&self) {
+        if let Tokens::Exact(tokenizer) = self.tokens {
+            tokenizer();
+        }
+    }
+
+    fn tokens<T: Task>(&self, call: &Call<T>) -> Reckoned {
+        if let Some(expected) = call.trail.expected() {
+            let demand = T::demand(&call.request, &mut |_| {});
+            return Reckoned { demand, expected, ..Reckoned::default() };
+        }
         let mut text_tokens = 0_u64;
-        let demand = T::demand(request, &mut |text| text_tokens += self.tokens.count(text));
+        let demand = T::demand(&call.request, &mut |text| text_tokens += self.tokens.count(text));
         let choices = demand.choices.max(1);
         let output = match (demand.answers_in_tokens, demand.max_output) {
             (false, _) => 0,
@@ -87,19 +137,9 @@ impl Forecast {
             .saturating_add(demand.tokens)
             .saturating_add(demand.texts.saturating_mul(BESIDES))
             .saturating_add(demand.images.saturating_mul(PICTURE));
-        (demand, Expected { input, output })
-    }
-
-    /// The same, where nobody needs to know the tokens.
-    pub fn without_tokens<T: Task>(request: &T::Request) -> (Demand, Expected) {
-        (T::demand(request, &mut |_| {}), Expected::default())
-    }
-
-    /// The most that a call will cost at any of the deployments.
-    pub fn cost(&self, demand: &Demand, expected: Expected) -> Money {
-        let usage = usage(demand, expected);
-        // What a price wants to know and nobody can tell before the call is not reserved, but settled.
-        self.prices.iter().filter_map(|price| price.bound(&usage).ok()).max().unwrap_or(Money::ZERO)
+        let expected = Expected { input, output };
+        call.trail.expect(expected);
+        Reckoned { demand, expected, ..Reckoned::default() }
     }
 
     /// What an answer did cost at the only deployment; `None` where that is not known.
@@ -126,16 +166,21 @@ pub fn consumed(facts: &Facts, expected: Expected) -> Usage {
     })
 }
 
-/// What is expected, as usage.
-pub fn usage(demand: &Demand, expected: Expected) -> Usage {
-    let some = |count: u64| (count > 0).then_some(count);
-    Usage {
-        fresh_input: some(expected.input),
-        output: demand.answers_in_tokens.then_some(expected.output),
-        rows: some(demand.rows),
-        characters: some(demand.characters),
-        images: some(demand.images),
-        ..Usage::default()
+impl Reckoned {
+    /// As usage, of which nothing comes from a provider's prompt cache or goes into it.
+    fn usage(&self) -> Usage {
+        let some = |count: u64| (count > 0).then_some(count);
+        let Demand { rows, characters, images, answers_in_tokens, .. } = self.demand;
+        Usage {
+            fresh_input: some(self.expected.input),
+            cached_read: Some(0),
+            cache_write: Some(0),
+            output: answers_in_tokens.then_some(self.expected.output),
+            rows: some(rows),
+            characters: some(characters),
+            images: some(images),
+            ..Usage::default()
+        }
     }
 }
 
@@ -145,9 +190,9 @@ impl Tokens {
         let name = target.rsplit('/').next().unwrap_or(target).to_ascii_lowercase();
         let begins = |names: &[&str]| names.iter().any(|start| name.starts_with(start));
         if begins(&["gpt-4o", "gpt-4.1", "gpt-4.5", "gpt-5", "gpt-oss", "o1", "o3", "o4", "chatgpt-4o"]) {
-            Self::Exact(bpe_openai::o200k_base())
+            Self::Exact(bpe_openai::o200k_base)
         } else if begins(&["gpt-4", "gpt-3.5", "gpt-35", "text-embedding-3", "text-embedding-ada-002"]) {
-            Self::Exact(bpe_openai::cl100k_base())
+            Self::Exact(bpe_openai::cl100k_base)
         } else {
             Self::Bytes
         }
@@ -156,10 +201,10 @@ impl Tokens {
     fn count(&self, text: &str) -> u64 {
         match self {
             Self::Bytes => (text.len() as u64).div_ceil(4),
-            Self::Exact(tokenizer) if text.len() <= COUNTED => tokenizer.count(text) as u64,
+            Self::Exact(tokenizer) if text.len() <= COUNTED => tokenizer().count(text) as u64,
             Self::Exact(tokenizer) => {
                 let end = (0..=COUNTED).rev().find(|place| text.is_char_boundary(*place)).unwrap_or(0);
-                let counted = tokenizer.count(text.get(..end).unwrap_or_default()) as u64;
+                let counted = tokenizer().count(text.get(..end).unwrap_or_default()) as u64;
                 counted.saturating_mul(text.len() as u64) / (end.max(1) as u64)
             }
         }
@@ -174,7 +219,11 @@ mod tests {
 
     fn expected(target: &str, body: &'static str) -> Expected {
         let request = ChatRequest::parse(body.as_bytes().into()).unwrap();
-        Forecast::new(target, Vec::new(), Arc::default()).of::<Chat>(&request).1
+        Forecast::new(target, Vec::new(), Arc::default()).tokens(&call(request)).expected
+    }
+
+    fn call(request: ChatRequest) -> Call<Chat> {
+        Call { request: Arc::new(request), ..crate::policy::testing::call() }
     }
 
     #[test]
@@ -189,9 +238,10 @@ mod tests {
         let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
         let request = ChatRequest::parse(body.as_bytes().into()).unwrap();
         let forecast = Forecast::new("x", Vec::new(), Arc::default());
-        assert_eq!(forecast.of::<Chat>(&request).1.output, FIRST_GUESS);
+        let output = || forecast.tokens(&call(request.clone())).expected.output;
+        assert_eq!(output(), FIRST_GUESS);
         (0..200).for_each(|_| forecast.saw_output(10));
-        assert!((10..12).contains(&forecast.of::<Chat>(&request).1.output));
+        assert!((10..12).contains(&output()));
     }
 
     #[test]

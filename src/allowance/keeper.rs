@@ -3,16 +3,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use aigate_contract::{Demand, Expected, Money, Standing, Usage};
+use aigate_contract::{Money, Standing, Usage};
 use aigate_limits::{Claim, Kind, Reservation, Unit, amount_of, reserve};
 
 use super::{
-    Ration,
+    Ration, Reckoned,
     remote::{Refused, Remote, RemoteHold},
 };
 
 /// Takes what calls want of their limits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Keeper {
     remote: Option<Remote>,
 }
@@ -27,15 +27,16 @@ pub struct Want {
 }
 
 impl Want {
-    /// What a call with this demand wants of `ration`.
-    pub fn new(ration: &Arc<Ration>, demand: &Demand, expected: Expected, cost: Money) -> Self {
+    /// What a call that will consume so much wants of `ration`.
+    pub fn new(ration: &Arc<Ration>, reckoned: &Reckoned) -> Self {
+        let Reckoned { demand, expected, cost } = reckoned;
         let amount = match ration.limit.unit() {
             Unit::Requests => 1,
             Unit::Tokens => expected.input.saturating_add(expected.output),
             Unit::Characters => demand.characters,
             Unit::Rows => demand.rows,
             Unit::Images => demand.images,
-            Unit::Money => amount_of(cost),
+            Unit::Money => amount_of(*cost),
             // No task of this version reads pages or hears audio.
             Unit::Pages | Unit::AudioMs => 0,
         };
@@ -163,14 +164,8 @@ impl Keeper {
             .iter()
             .map(|want| Claim { limit: Arc::clone(&want.ration.limit), amount: want.amount })
             .collect();
-        let nobody: Arc<str>;
-        let who = match who {
-            Some(who) => who,
-            None => {
-                nobody = "".into();
-                &nobody
-            }
-        };
+        let nobody = Arc::default();
+        let who = who.unwrap_or(&nobody);
         // Also those that are kept elsewhere: they divide fairly among callers here, and hold on when Redis is lost.
         let local = reserve(&claims, who).map_err(|denied| {
             let at = wants.iter().find(|want| Arc::ptr_eq(&want.ration.limit, &denied.limit));

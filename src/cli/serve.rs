@@ -8,13 +8,14 @@ use super::{find_or_sample, out::print, plan, runtime, sample};
 use crate::{
     config::{Plan, Source},
     gateway::Gateway,
+    reload::on_a_thread,
     running::Running,
     telemetry,
 };
 
 pub(super) fn serve(config: Option<PathBuf>) -> Result<(), String> {
     let source = find_or_sample(config);
-    let plan = plan(&source).map_err(|why| match &source {
+    let plan = on_a_thread(|| plan(&source)).and_then(|plan| plan).map_err(|why| match &source {
         Source::File(file) => format!("{}: {why}", file.display()),
         Source::Text(_) => why,
     })?;

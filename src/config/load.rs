@@ -54,7 +54,18 @@ pub struct Loaded {
 /// # Errors
 /// Every fault of form, at once.
 pub fn load(source: &Source) -> Result<Loaded, Vec<Fault>> {
-    let tree = merge(source).map_err(|fault| vec![fault])?;
+    load_after(source, None)
+}
+
+/// Reads what comes after another tree.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_after(source: &Source, before: Option<&Tree>) -> Result<Loaded, Vec<Fault>> {
+    let mut tree = merge(source).map_err(|fault| vec![fault])?;
+    if let Some(before) = before {
+        tree = tree.after(before);
+    }
     let keys_print = tree.keys_print();
     let version = tree.version(&keys_print);
     let mut faults = Vec::new();
@@ -257,7 +268,7 @@ impl Reader<'_> {
     }
 
     fn key(&mut self, entry: &Entry) -> Option<Key> {
-        let path = ["keys".to_owned(), entry.name.to_string()];
+        let path = ["keys".to_owned(), entry.name().to_owned()];
         let mut value = entry.value();
         interpolate(&mut value, &join(&path), &variable, self.faults);
         self.value(&path, value)

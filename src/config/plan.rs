@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration
 
 use aigate_contract::{Description, Offers, Provider, Target, predict::Signature};
 use aigate_keys::JwtConfig;
+use aigate_limits::Unit;
 use aigate_prices::Price;
 
 pub use self::policies::{
@@ -61,24 +62,40 @@ impl Plan {
         self.keys.is_empty() && self.jwt.is_empty()
     }
 
-    /// The same with one model alone, without callers and without a line in the log for each call.
+    /// The same with one model alone: without callers, without what replicas share, without a line in the log for each call.
     #[must_use]
     pub fn with_model_alone(&self, model: ModelPlan) -> Self {
         Self {
             models: vec![model],
             keys: Vec::new(),
             labels: Vec::new(),
+            shared: None,
             log: Log { calls: false, ..self.log.clone() },
             ..self.clone()
         }
     }
 
+    /// Whether any limit, budget or strategy goes by tokens or money.
+    pub fn counts_tokens(&self) -> bool {
+        let counts = |limits: &[LimitPlan]| {
+            limits.iter().any(|limit| matches!(limit.unit, Unit::Tokens | Unit::Money))
+        };
+        let of_model = |model: &ModelPlan| {
+            let shares = model.deployments.iter().any(|deployment| counts(&deployment.limits));
+            shares || counts(&model.limits) || model.strategy == Strategy::Cheapest
+        };
+        let of_callers = self.allowances().any(|one| counts(&one.limits) || !one.budgets.is_empty());
+        of_callers || self.models.iter().any(of_model)
+    }
+
+    fn allowances(&self) -> impl Iterator<Item = &Allowance> {
+        let of_keys = self.keys.iter().map(|key| &key.allowance);
+        of_keys.chain(self.labels.iter().map(|label| &label.allowance))
+    }
+
     /// Every budget.
     pub fn budgets(&self) -> impl Iterator<Item = &BudgetPlan> {
-        let of_keys = self.keys.iter().map(|key| &key.allowance);
-        of_keys
-            .chain(self.labels.iter().map(|label| &label.allowance))
-            .flat_map(|allowance| &allowance.budgets)
+        self.allowances().flat_map(|allowance| &allowance.budgets)
     }
 }
 

@@ -18,27 +18,42 @@ pub struct Tree {
 }
 
 /// A caller's key as it is written: its name, and its table as JSON.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    pub(super) name: Box<str>,
-    json: Box<str>,
+    /// The name, and then the table: one text takes less memory than two.
+    text: Arc<str>,
+    split: u32,
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Entry").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
 impl Entry {
     fn new(name: &str, value: &Value) -> Self {
-        Self { name: name.into(), json: value.to_string().into() }
+        let split = u32::try_from(name.len()).unwrap_or(u32::MAX);
+        Self { text: format!("{name}{value}").into(), split }
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.text.split_at_checked(self.split as usize).unwrap_or_default()
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        self.parts().0
     }
 
     /// Its table.
     pub(super) fn value(&self) -> Value {
-        serde_json::from_str(&self.json).unwrap_or_default()
+        serde_json::from_str(self.parts().1).unwrap_or_default()
     }
+}
+
+fn sort(keys: &mut [Entry]) {
+    keys.sort_unstable_by(|one, other| one.parts().cmp(&other.parts()));
 }
 
 impl Tree {
@@ -59,7 +74,7 @@ impl Tree {
         take_keys(&mut rest, &mut keys);
         // Maps keep the order in which they were filled, which is by chance: faults and versions are not to depend on it.
         rest.sort_all_objects();
-        keys.sort_unstable();
+        sort(&mut keys);
         Self { rest, keys: keys.into() }
     }
 
@@ -69,14 +84,25 @@ impl Tree {
             return None;
         }
         keys.extend_from_slice(&self.keys);
-        keys.sort_unstable();
-        let twice = keys.iter().zip(keys.iter().skip(1)).any(|(one, other)| one.name == other.name);
+        sort(&mut keys);
+        let twice = keys.iter().zip(keys.iter().skip(1)).any(|(one, other)| one.name() == other.name());
         (!twice).then(|| Self { rest: self.rest, keys: keys.into() })
     }
 
     /// The callers' keys, sorted by name.
     pub(super) fn keys(&self) -> &Arc<[Entry]> {
         &self.keys
+    }
+
+    /// The same, where keys that are as they were `before` take no memory of their own.
+    pub(super) fn after(self, before: &Self) -> Self {
+        let mut known = before.keys.iter().peekable();
+        let one = |entry: &Entry| {
+            while known.next_if(|known| known.name() < entry.name()).is_some() {}
+            known.next_if(|known| *known == entry).unwrap_or(entry).clone()
+        };
+        let keys = self.keys.iter().map(one).collect();
+        Self { keys, ..self }
     }
 
     /// A section.
@@ -87,10 +113,10 @@ impl Tree {
     /// The SHA-256 of the callers' keys.
     pub(super) fn keys_print(&self) -> Print {
         let mut digest = Sha256::new();
-        for Entry { name, json } in self.keys.iter() {
-            digest.update(name.as_bytes());
+        for entry in self.keys.iter() {
+            digest.update(entry.split.to_le_bytes());
+            digest.update(&*entry.text);
             digest.update([0]);
-            digest.update(json.as_bytes());
         }
         digest.finalize().into()
     }
@@ -110,14 +136,14 @@ impl Tree {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(one), Some(other)) => one.name.cmp(&other.name),
+                (Some(one), Some(other)) => one.name().cmp(other.name()),
             };
             let same = order == Ordering::Equal && old.first() == new.first();
             let take = |from: &mut &[Entry], to: &mut Map<String, Value>| {
                 if let Some((first, others)) = from.split_first() {
                     *from = others;
                     if !same {
-                        to.insert(first.name.to_string(), first.value());
+                        to.insert(first.name().to_owned(), first.value());
                     }
                 }
             };

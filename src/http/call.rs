@@ -36,6 +36,17 @@ const CACHE: HeaderName = HeaderName::from_static("x-aigate-cache");
 const COST: HeaderName = HeaderName::from_static("x-aigate-cost-usd");
 const WARNING: HeaderName = HeaderName::from_static("x-aigate-warning");
 const VERSION: HeaderName = HeaderName::from_static("x-aigate-model-version");
+/// How the limits of requests and tokens stand, as OpenAI tells it: the only units that it has headers for.
+const REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+const TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
 
 /// A request that was let in: what it is served from, and its caller's rights.
 pub(super) struct Entered {
@@ -182,13 +193,18 @@ fn cache_wishes(headers: &HeaderMap) -> Result<CacheWishes, Refusal> {
 
 /// `Authorization: Bearer …`, `x-api-key` as Anthropic's SDK sends it, or `api-key` as Azure's does.
 fn secret(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, secret) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
-    });
-    let named = |name: &'static str| text(HeaderName::from_static(name)).map(str::trim);
-    bearer.or_else(|| named("x-api-key")).or_else(|| named("api-key")).filter(|secret| !secret.is_empty())
+    let named = |name| headers.get(name).and_then(|value| some_text(value.to_str().ok()?));
+    bearer(headers).or_else(|| named("x-api-key")).or_else(|| named("api-key"))
+}
+
+/// `Authorization: Bearer …`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    some_text(secret).filter(|_| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+fn some_text(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 /// Says which call this was, who answered, after how many attempts, what it cost, how the limits stand, what was left out.
@@ -203,15 +219,10 @@ fn stamp(headers: &mut HeaderMap, here: &Snapshot, id: &str, trail: Option<&Trai
     set(CONFIG, &here.version);
     let Some(trail) = trail else { return };
     for standing in trail.standings() {
-        let mut tell = |what: &str, value: String| {
-            let name = format!("x-ratelimit-{what}-{}", standing.unit);
-            if let Ok(name) = HeaderName::try_from(name) {
-                set(name, &value);
-            }
-        };
-        tell("limit", standing.limit.to_string());
-        tell("remaining", standing.remaining.to_string());
-        tell("reset", reset(standing.reset));
+        let [limit, remaining, until] = if standing.unit == "tokens" { TOKENS } else { REQUESTS };
+        set(limit, &standing.limit.to_string());
+        set(remaining, &standing.remaining.to_string());
+        set(until, &reset(standing.reset));
     }
     let warnings = trail.warnings();
     if !warnings.is_empty() {

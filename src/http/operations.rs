@@ -11,6 +11,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 
+use super::call::bearer;
 use crate::{gateway::Gateway, reload::Reloader};
 
 /// What operators reach.
@@ -88,12 +89,8 @@ async fn reload(State(desk): State<Desk>, headers: HeaderMap) -> Response {
 impl Desk {
     /// Whoever does not have the operators' key is told so.
     fn refuse(&self, headers: &HeaderMap) -> Option<Response> {
-        let secret = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "));
         let message = "this needs the operators' key: `Authorization: Bearer …`\n";
-        let admitted = self.gateway.now().admit_operator(secret);
+        let admitted = self.gateway.now().admit_operator(bearer(headers));
         (!admitted).then(|| (StatusCode::UNAUTHORIZED, message).into_response())
     }
 }

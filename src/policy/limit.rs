@@ -16,7 +16,7 @@ use tower::Service;
 
 use super::{Answer, Upstream};
 use crate::{
-    allowance::{Callers, Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed, want_tokens},
+    allowance::{Callers, Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed},
     config::document::OnExceeded,
 };
 
@@ -93,18 +93,11 @@ impl Scope {
     }
 
     async fn take<T: Task>(self: Arc<Self>, rations: Vec<Arc<Ration>>, call: &Call<T>) -> Result<Holding> {
-        let (demand, expected) = if want_tokens(&rations) {
-            let (demand, expected) = self.forecast.of::<T>(&call.request);
-            call.trail.expect(expected);
-            (demand, expected)
-        } else {
-            Forecast::without_tokens::<T>(&call.request)
-        };
-        let cost = self.forecast.cost(&demand, expected);
+        let reckoned = self.forecast.of(call, &rations);
         let who = call.trail.caller.as_ref().map(|caller| &caller.name);
         let (mut left, mut overdrawn) = (rations, Vec::new());
         let hold = loop {
-            let wants = left.iter().map(|ration| Want::new(ration, &demand, expected, cost)).collect();
+            let wants = left.iter().map(|ration| Want::new(ration, &reckoned)).collect();
             match self.keeper.reserve(wants, who).await {
                 Ok(hold) => break hold,
                 Err(no) => {
@@ -130,8 +123,8 @@ impl Scope {
             call.trail.warn(format!("{} is nearly spent", ration.limit.name()));
         }
         let trail = Arc::clone(&call.trail);
-        let choices = demand.choices.max(1);
-        Ok(Holding { scope: self, trail, hold: Some(hold), overdrawn, expected, choices })
+        let choices = reckoned.demand.choices.max(1);
+        Ok(Holding { scope: self, trail, hold: Some(hold), overdrawn, expected: reckoned.expected, choices })
     }
 }
 

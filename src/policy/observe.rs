@@ -226,18 +226,28 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveCall<S> {
 #[derive(Clone, Debug)]
 pub struct ObserveAttempt<S> {
     inner: S,
-    metrics: Arc<DeploymentMetrics>,
-    system: &'static str,
-    price: PriceOrWhy,
+    deployment: Arc<Deployment>,
 }
 
-/// What a deployment charges, or why nobody knows.
-type PriceOrWhy = std::result::Result<Arc<Price>, Arc<str>>;
+/// What is counted of a deployment, and what it charges.
+#[derive(Debug)]
+struct Deployment {
+    metrics: DeploymentMetrics,
+    system: &'static str,
+    /// Or why nobody knows.
+    price: std::result::Result<Arc<Price>, Arc<str>>,
+}
 
 impl<S> ObserveAttempt<S> {
-    /// Watches `inner`, a deployment of the provider that the conventions call `system`; `price` is what it charges.
-    pub fn new(inner: S, metrics: DeploymentMetrics, system: &'static str, price: PriceOrWhy) -> Self {
-        Self { inner, metrics: Arc::new(metrics), system, price }
+    /// Watches `inner`, a deployment of the provider that the conventions call `system`; `price` is what it charges, or why
+    /// nobody knows.
+    pub fn new(
+        inner: S,
+        metrics: DeploymentMetrics,
+        system: &'static str,
+        price: std::result::Result<Arc<Price>, Arc<str>>,
+    ) -> Self {
+        Self { inner, deployment: Arc::new(Deployment { metrics, system, price }) }
     }
 }
 
@@ -252,19 +262,9 @@ fn why_no_cost(attempts: &[AttemptRecord]) -> String {
     attempts.iter().filter_map(why).collect::<Vec<_>>().join("; ")
 }
 
-/// Counts what an answer consumed, once it is known, and ends the attempt's span with it.
-struct Meter {
-    metrics: Arc<DeploymentMetrics>,
-    span: Span,
-    trail: Arc<Trail>,
-    /// The attempt's place in the trail.
-    place: usize,
-    price: PriceOrWhy,
-}
-
-impl Meter {
-    /// What the answer cost; what is not known of a stream that broke off is reckoned from what had come.
-    fn cost(&self, usage: Option<&Usage>, facts: Option<&Facts>) -> Cost {
+impl Deployment {
+    /// What an answer cost; what is not known of a stream that broke off is reckoned from what had come.
+    fn cost(&self, usage: Option<&Usage>, facts: Option<&Facts>, trail: &Trail) -> Cost {
         let price = match &self.price {
             Ok(price) => price,
             Err(why) => return Cost::Absent(why.to_string()),
@@ -276,55 +276,33 @@ impl Meter {
             },
             None => "the provider did not tell its usage".to_owned(),
         };
-        let estimate = facts.filter(|facts| facts.streamed.chunks > 0).zip(self.trail.expected());
-        let estimate = estimate.and_then(|(facts, expected)| {
-            let (input, output) = (Some(expected.input), Some(facts.streamed.tokens()));
-            price.cost(&Usage { fresh_input: input, output, ..Usage::default() }).ok()
-        });
-        estimate.map_or(Cost::Absent(told), Cost::Estimated)
+        let arrived = facts.filter(|facts| facts.streamed.chunks > 0).map(|facts| facts.streamed.tokens());
+        let estimate = arrived.and_then(|output| self.estimate(trail, Some(output)));
+        estimate.unwrap_or(Cost::Absent(told))
+    }
+
+    /// What a call cost that was left: by what was expected of it, and of its output by what arrived, if something did.
+    fn estimate(&self, trail: &Trail, arrived: Option<u64>) -> Option<Cost> {
+        let (expected, price) = trail.expected().zip(self.price.as_ref().ok())?;
+        let output = Some(arrived.unwrap_or(expected.output));
+        let usage = Usage { fresh_input: Some(expected.input), output, ..Usage::default() };
+        price.cost(&usage).ok().map(Cost::Estimated)
+    }
+
+    /// Counts what an attempt cost, and writes it down.
+    fn charge(&self, trail: &Trail, place: usize, cost: Cost) {
+        self.metrics.cost(&cost, trail.caller.as_deref());
+        trail.charge(place, cost);
     }
 }
 
-/// An attempt under way. Dropped before its end, nobody waits for it any more: the caller left, or another was first.
-struct UnderWay {
-    metrics: Arc<DeploymentMetrics>,
-    target: Arc<Target>,
+/// Counts what an answer consumed, once it is known, and ends the attempt's span with it.
+struct Meter {
+    deployment: Arc<Deployment>,
+    span: Span,
     trail: Arc<Trail>,
-    price: PriceOrWhy,
-    begun: Instant,
-    ended: bool,
-}
-
-impl UnderWay {
-    /// There is an outcome.
-    fn end(&mut self) {
-        self.ended = true;
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        let error = Error::new(ErrorKind::Abandoned, "nobody waited for the answer any more");
-        let place = self.trail.record(&self.target, self.begun.elapsed(), Some(&error));
-        self.metrics.failed(self.begun.elapsed(), ErrorKind::Abandoned);
-        let expected = self.trail.expected().zip(self.price.as_ref().ok());
-        let estimate = expected.and_then(|(expected, price)| {
-            let usage = Usage {
-                fresh_input: Some(expected.input),
-                output: Some(expected.output),
-                ..Usage::default()
-            };
-            price.cost(&usage).ok()
-        });
-        if let Some(money) = estimate {
-            let cost = Cost::Estimated(money);
-            self.metrics.cost(&cost, self.trail.caller.as_deref());
-            self.trail.charge(place, cost);
-        }
-    }
+    /// The attempt's place in the trail.
+    place: usize,
 }
 
 impl Tend for Meter {
@@ -336,16 +314,46 @@ impl Tend for Meter {
                 (None, None)
             }
         };
-        self.metrics.consumed(usage);
-        let cost = self.cost(usage, facts);
-        self.metrics.cost(&cost, self.trail.caller.as_deref());
-        self.trail.charge(self.place, cost);
+        self.deployment.metrics.consumed(usage);
+        let cost = self.deployment.cost(usage, facts, &self.trail);
+        self.deployment.charge(&self.trail, self.place, cost);
         if self.span.is_disabled() {
             return;
         }
         if let Some(usage) = usage {
             self.span.record("gen_ai.usage.input_tokens", usage.input());
             self.span.record("gen_ai.usage.output_tokens", usage.output);
+        }
+    }
+}
+
+/// An attempt under way. Dropped before its end, nobody waits for it any more: the caller left, or another was first.
+struct UnderWay {
+    deployment: Arc<Deployment>,
+    target: Arc<Target>,
+    trail: Arc<Trail>,
+    begun: Instant,
+    ended: bool,
+}
+
+impl UnderWay {
+    /// There is an outcome; the attempt's place in the trail.
+    fn end(&mut self, error: Option<&Error>) -> usize {
+        self.ended = true;
+        self.trail.record(&self.target, self.begun.elapsed(), error)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let error = Error::new(ErrorKind::Abandoned, "nobody waited for the answer any more");
+        let place = self.end(Some(&error));
+        self.deployment.metrics.failed(self.begun.elapsed(), ErrorKind::Abandoned);
+        if let Some(cost) = self.deployment.estimate(&self.trail, None) {
+            self.deployment.charge(&self.trail, place, cost);
         }
     }
 }
@@ -365,7 +373,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
 
     fn call(&mut self, call: Call<T>) -> Answer<T> {
         let begun = Instant::now();
-        let metrics = Arc::clone(&self.metrics);
+        let deployment = Arc::clone(&self.deployment);
         let (target, trail) = (Arc::clone(&call.target), Arc::clone(&call.trail));
         let span = tracing::info_span!(
             target: "aigate::trace",
@@ -374,7 +382,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
             otel.kind = "client",
             otel.status_code = Empty,
             gen_ai.operation.name = T::OPERATION,
-            gen_ai.provider.name = self.system,
+            gen_ai.provider.name = deployment.system,
             gen_ai.request.model = %target.model,
             aigate.deployment = %target.deployment,
             gen_ai.usage.input_tokens = Empty,
@@ -386,29 +394,21 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
         }
         trail.ask(&target);
         let attempt = self.inner.call(call).instrument(span.clone());
-        let price = self.price.clone();
-        let mut under_way = UnderWay {
-            metrics: Arc::clone(&metrics),
-            target: Arc::clone(&target),
-            trail: Arc::clone(&trail),
-            price: price.clone(),
-            begun,
-            ended: false,
-        };
+        let mut under_way = UnderWay { deployment, target, trail, begun, ended: false };
         Box::pin(async move {
             let outcome = attempt.await;
-            under_way.end();
-            let elapsed = begun.elapsed();
-            let place = trail.record(&target, elapsed, outcome.as_ref().err());
+            let place = under_way.end(outcome.as_ref().err());
+            let (deployment, elapsed) = (Arc::clone(&under_way.deployment), under_way.begun.elapsed());
             match outcome {
                 Ok(answer) => {
-                    metrics.answered(elapsed, T::STREAMED);
-                    Ok(T::tend(answer, Meter { metrics, span, trail, place, price }))
+                    deployment.metrics.answered(elapsed, T::STREAMED);
+                    let trail = Arc::clone(&under_way.trail);
+                    Ok(T::tend(answer, Meter { deployment, span, trail, place }))
                 }
                 Err(error) => {
-                    metrics.failed(elapsed, error.kind());
+                    deployment.metrics.failed(elapsed, error.kind());
                     fail(&span, &error);
-                    Err(error.with_target(&target))
+                    Err(error.with_target(&under_way.target))
                 }
             }
         })

@@ -12,7 +12,7 @@ use aigate_limits::Kind;
 use tower::Service;
 
 use super::{Answer, Upstream};
-use crate::allowance::{Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed, want_tokens};
+use crate::allowance::{Consumed, Forecast, Hold, Keeper, No, Ration, Want, consumed};
 
 /// Keeps calls at one deployment within our share.
 #[derive(Clone, Debug)]
@@ -111,17 +111,11 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for Quota<S> {
 
 impl Share {
     async fn take<T: Task>(self: Arc<Self>, call: &Call<T>) -> Result<Holding> {
-        let (demand, expected) = match call.trail.expected() {
-            // Counted once for the call.
-            Some(expected) => (Forecast::without_tokens::<T>(&call.request).0, expected),
-            None if want_tokens(&self.rations) => self.forecast.of::<T>(&call.request),
-            None => Forecast::without_tokens::<T>(&call.request),
-        };
-        let cost = self.forecast.cost(&demand, expected);
-        let wants = self.rations.iter().map(|ration| Want::new(ration, &demand, expected, cost)).collect();
+        let reckoned = self.forecast.of(call, &self.rations);
+        let wants = self.rations.iter().map(|ration| Want::new(ration, &reckoned)).collect();
         let who = call.trail.caller.as_ref().map(|caller| &caller.name);
         let hold = self.keeper.reserve(wants, who).await.map_err(refuse)?;
-        Ok(Holding { share: self, hold: Some(hold), expected })
+        Ok(Holding { share: self, hold: Some(hold), expected: reckoned.expected })
     }
 }
 

@@ -555,3 +555,18 @@ fn a_price_in_a_unit_that_no_call_of_the_task_consumes_is_refused_where_money_co
         assert!(said.contains("models.m.deployments[0].price"), "{price}: {said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cheapest_deployment_by_the_price_of_its_tokens_is_asked_first() {
+    let model = r#"[models.m]
+task = "chat"
+strategy = "cheapest"
+deployments = [
+  { provider = "azure", target = "gpt-4.1-mini", price = { input_usd_per_mtok = 10, output_usd_per_mtok = 20 } },
+  { provider = "openai", target = "gpt-4.1-mini", price = { input_usd_per_mtok = 1, output_usd_per_mtok = 2 } },
+]
+"#;
+    let gate = Gate::new(&(key("k", "") + model)).await;
+    let told = gate.ask("k", &chat("m", "hi", 10)).await;
+    assert_eq!((told.status, told.header("x-aigate-provider")), (200, "openai"), "{told:?}");
+}

@@ -29,7 +29,8 @@ pub(super) struct Context<'a> {
 
 pub(super) fn check_keys(keys: &[Entry], context: &Context<'_>, faults: &mut Faults) -> Vec<KeyPlan> {
     let mut plans = Vec::with_capacity(keys.len());
-    plans.extend(keys.iter().filter_map(|entry| check_key(&entry.name, &load::key(entry)?, context, faults)));
+    plans
+        .extend(keys.iter().filter_map(|entry| check_key(entry.name(), &load::key(entry)?, context, faults)));
     let mut seen = HashSet::new();
     for plan in &plans {
         for hash in &plan.key.hashes {

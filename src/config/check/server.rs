@@ -9,7 +9,7 @@ pub(super) fn check_listeners(server: &Server, operations: &Operations, has_keys
     let open = |address: &SocketAddr| !address.ip().is_loopback();
     if open(&server.listen) && !has_keys {
         let message = format!(
-            "{} can be reached from other machines, but there are no keys: make one with `aigate key new NAME`, or \
+            "{} can be reached from other machines, but there are neither keys nor `jwt`: make a key with `aigate key new NAME`, or \
              listen on 127.0.0.1",
             server.listen
         );
