@@ -32,7 +32,7 @@ deployments = [{ provider = "local", target = "sample/credit-risk" }]
 fn routes() -> Arc<PredictRoutes> {
     let plan = load(&Source::Text(CONFIG.to_owned())).and_then(check).unwrap();
     let metrics = Arc::new(Metrics::new());
-    let state = State::new(&plan, &metrics).unwrap();
+    let state = State::new(&plan).unwrap();
     let routes = Routes::build(&plan, &state, &metrics).unwrap();
     match routes.get("credit-risk") {
         Some(ModelRoutes::Predict(routes)) => Arc::clone(routes),

@@ -120,7 +120,7 @@ fn policies(criterion: &mut Criterion) {
     let mut plan = load(&Source::Text(config.to_owned())).and_then(check).unwrap();
     plan.models[0].deployments[0].offers = Arc::new(Instantly).offers();
     let metrics = Arc::new(Metrics::new());
-    let Ok(state) = State::new(&plan, &metrics) else { return };
+    let Ok(state) = State::new(&plan) else { return };
     let Ok(routes) = Routes::build(&plan, &state, &metrics) else { return };
     let Some(ModelRoutes::Chat { whole, .. }) = routes.get("m") else { return };
     let request = Arc::new(ChatRequest::parse(Bytes::from_static(BODY)).unwrap());

@@ -10,8 +10,8 @@ mod remote;
 
 use std::sync::Arc;
 
-use aigate_contract::Standing;
-use aigate_limits::{Kind, Limit, Unit};
+use aigate_contract::{Money, Standing};
+use aigate_limits::{Kind, Limit, Period, Unit, Window};
 
 pub use self::{
     callers::Callers,
@@ -19,7 +19,7 @@ pub use self::{
     keeper::{Consumed, Hold, Keeper, No, Want},
     remote::Remote,
 };
-use crate::config::document::OnExceeded;
+use crate::config::{Measure, document::OnExceeded};
 
 /// One limit or budget in force.
 #[derive(Debug)]
@@ -39,19 +39,22 @@ pub struct SharedRation {
     pub key: Arc<str>,
     /// How much.
     pub measure: SharedMeasure,
-    /// Of a budget: what is known to be spent from before this process began, and in which window.
-    pub floor: Option<(aigate_limits::Window, aigate_contract::Money)>,
 }
 
 /// How much all replicas together let through.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SharedMeasure {
-    /// So much in a time.
-    Rate(aigate_limits::Rate),
-    /// So many calls at once.
-    AtOnce(u64),
-    /// So much money in a day or month.
-    Budget(aigate_contract::Money, aigate_limits::Period),
+    /// Of a limit.
+    Limit(Measure),
+    /// Of a budget.
+    Budget {
+        /// So much money …
+        limit: Money,
+        /// … in a day or month.
+        period: Period,
+        /// What is known to be spent from before this process began, and in which window.
+        floor: Option<(Window, Money)>,
+    },
 }
 
 impl Ration {

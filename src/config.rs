@@ -18,9 +18,9 @@ pub use self::{
     diff::diff,
     load::{Loaded, Source, load, load_after},
     plan::{
-        Allowance, BreakerPlan, BudgetPlan, CachePlan, CacheStorePlan, DeploymentPlan, HedgeAfter, HedgePlan,
-        KeyPlan, LabelPlan, LimitPlan, Measure, ModelPlan, Plan, PredictPlan, Print, RetryPlan, Scope,
-        ServerPlan, SharedPlan, TimeoutPlan, UpkeepPlan,
+        Allowance, Before, BreakerPlan, BudgetPlan, CachePlan, CacheStorePlan, DeploymentPlan, HedgeAfter,
+        HedgePlan, KeyPlan, LabelPlan, LimitPlan, Measure, ModelPlan, Plan, PredictPlan, Print, RetryPlan,
+        Scope, ServerPlan, SharedPlan, TimeoutPlan, UpkeepPlan,
     },
     schema::schema,
     suggest::nearest,

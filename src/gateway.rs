@@ -1,7 +1,6 @@
 //! The running gateway: the snapshot that new calls are served from, and what outlives every snapshot.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -9,12 +8,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use aigate_keys::{Admitted, Gate, Issuer, Refused, Ring};
+use aigate_keys::{Admitted, Gate, Refused};
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use crate::{
-    config::{Plan, Print, nearest},
+    config::{Plan, nearest},
     metrics::Metrics,
     probe::Probing,
     reload::Reloads,
@@ -52,8 +51,6 @@ pub struct Snapshot {
     pub metrics: Arc<Metrics>,
     routes: Routes,
     gate: Arc<Gate>,
-    /// What the gate was built from.
-    callers: Print,
     operations_key: Option<[u8; 32]>,
 }
 
@@ -64,8 +61,8 @@ impl Gateway {
     /// When what must outlive the process cannot be kept.
     pub fn build(plan: &Plan) -> Result<Self, String> {
         let metrics = Arc::new(Metrics::new());
-        let state = State::new(plan, &metrics)?;
-        let snapshot = Snapshot::build(plan, &state, &metrics, None)?;
+        let state = State::new(plan)?;
+        let snapshot = Snapshot::build(plan, &state, &metrics)?;
         metrics.runs_on(&snapshot.version);
         Ok(Self {
             metrics,
@@ -83,7 +80,7 @@ impl Gateway {
     /// When it cannot be built: nothing has changed then.
     pub fn change_to(&self, plan: &Plan) -> Result<(), String> {
         self.state.prepare(plan)?;
-        let snapshot = Snapshot::build(plan, &self.state, &self.metrics, Some(&self.now()))?;
+        let snapshot = Snapshot::build(plan, &self.state, &self.metrics)?;
         self.metrics.runs_on(&snapshot.version);
         self.now.store(Arc::new(snapshot));
         *self.probing.lock().unwrap_or_else(PoisonError::into_inner) = Probing::start(plan, &self.state);
@@ -127,14 +124,7 @@ impl Gateway {
 }
 
 impl Snapshot {
-    fn build(
-        plan: &Plan,
-        state: &State,
-        metrics: &Arc<Metrics>,
-        before: Option<&Self>,
-    ) -> Result<Self, String> {
-        // First what can fail and changes nothing; the routes amend budgets.
-        let gate = gate(plan, before)?;
+    fn build(plan: &Plan, state: &State, metrics: &Arc<Metrics>) -> Result<Self, String> {
         Ok(Self {
             version: Arc::clone(&plan.version),
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
@@ -143,8 +133,7 @@ impl Snapshot {
             body_timeout: plan.server.body_timeout,
             metrics: Arc::clone(metrics),
             routes: Routes::build(plan, state, metrics)?,
-            gate,
-            callers: plan.callers,
+            gate: Arc::clone(&plan.gate),
             operations_key: plan.operations_key,
         })
     }
@@ -182,27 +171,4 @@ impl Snapshot {
     pub fn nearest(&self, wrong: &str) -> Vec<&str> {
         nearest(wrong, self.routes.names())
     }
-}
-
-/// Keys and identity providers; what was fetched of those that are unchanged is kept.
-fn gate(plan: &Plan, before: Option<&Snapshot>) -> Result<Arc<Gate>, String> {
-    if let Some(before) = before.filter(|before| before.callers == plan.callers) {
-        return Ok(Arc::clone(&before.gate));
-    }
-    let ring = if plan.keys.is_empty() {
-        None
-    } else {
-        Some(
-            Ring::build(plan.keys.iter().map(|key| key.key.clone()).collect())
-                .map_err(|faults| crate::config::report(&faults))?,
-        )
-    };
-    let mut issuers = BTreeMap::new();
-    for (name, config) in &plan.jwt {
-        let known = before.and_then(|before| before.gate.issuer(name));
-        let issuer = Issuer::build(name, config, known).map_err(|faults| crate::config::report(&faults))?;
-        issuers.insert(name.clone(), issuer);
-    }
-    let gate = Gate::new(ring, issuers.into_values().collect());
-    gate.map(Arc::new).map_err(|faults| crate::config::report(&faults))
 }

@@ -7,7 +7,7 @@ mod labels;
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -30,7 +30,7 @@ pub use self::labels::{
 };
 
 /// So many callers have a series of their own; the rest share one. Tokens of an identity provider may name any number.
-const MOST_CALLERS: usize = 10_000;
+const MOST_SERIES: usize = 10_000;
 
 /// Milliseconds and less, for what is near.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,8 @@ impl MetricConstructor<Histogram> for Tokens {
 pub struct Metrics {
     registry: Registry,
     info: Family<InfoLabels, Gauge>,
-    callers: Mutex<HashSet<Arc<str>>>,
+    /// Labels and their values that have a series of their own.
+    series: RwLock<HashSet<(Arc<str>, Arc<str>)>>,
     /// What calls cost, by model.
     pub cost: Family<ModelLabels, Counter<f64, AtomicU64>>,
     /// What attempts cost, by deployment.
@@ -139,7 +140,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let metrics = Self {
             info: Family::default(),
-            callers: Mutex::default(),
+            series: RwLock::default(),
             cost: Family::default(),
             attempt_cost: Family::default(),
             cost_absent: Family::default(),
@@ -184,17 +185,24 @@ impl Metrics {
         self.info.get_or_create(&labels).set(1);
     }
 
-    /// A caller's name as a label; past ten thousand of them `other`.
-    pub fn bounded(&self, caller: Arc<str>) -> Arc<str> {
-        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        if callers.contains(&caller) {
-            return caller;
+    /// A value of a label that may come from tokens: past ten thousand of them, of all such labels together, `other`.
+    fn bounded(&self, label: &Arc<str>, value: &Arc<str>) -> Word {
+        let series = (Arc::clone(label), Arc::clone(value));
+        if self.series.read().unwrap_or_else(PoisonError::into_inner).contains(&series) {
+            return Word(series.1);
         }
-        if callers.len() >= MOST_CALLERS {
-            return "other".into();
+        let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_SERIES {
+            return Word("other".into());
         }
-        callers.insert(Arc::clone(&caller));
-        caller
+        let word = Word(Arc::clone(value));
+        known.insert(series);
+        word
+    }
+
+    /// A caller's name as a label.
+    pub fn key(&self, caller: &Caller) -> Word {
+        self.bounded(&Arc::default(), &caller.name)
     }
 
     /// A caller's call has ended.
@@ -206,7 +214,7 @@ impl Metrics {
 
     /// A caller has spent this much.
     pub fn spent_by(&self, caller: &Caller, cost: Money) {
-        let (key, dollars) = (Word(self.bounded(Arc::clone(&caller.name))), cost.as_dollars());
+        let (key, dollars) = (self.key(caller), cost.as_dollars());
         self.key_cost.get_or_create(&KeyLabels { key }).inc_by(dollars);
         for (label, value) in &caller.labels {
             self.label_cost.get_or_create(&self.label(label, value)).inc_by(dollars);
@@ -214,13 +222,7 @@ impl Metrics {
     }
 
     fn label(&self, label: &Arc<str>, value: &Arc<str>) -> LabelLabels {
-        LabelLabels { label: Word(Arc::clone(label)), value: Word(self.bounded_value(label, value)) }
-    }
-
-    /// Values of labels may come from tokens: they are bounded together with the callers.
-    fn bounded_value(&self, label: &Arc<str>, value: &Arc<str>) -> Arc<str> {
-        let known = self.bounded(format!("{label}={value}").into());
-        if &*known == "other" { known } else { Arc::clone(value) }
+        LabelLabels { label: Word(Arc::clone(label)), value: self.bounded(label, value) }
     }
 
     /// What the cache holds.

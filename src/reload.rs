@@ -4,13 +4,11 @@
 mod watch;
 
 use std::{
-    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
-use aigate_contract::Provider;
 use serde_json::{Value, json};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -19,7 +17,7 @@ use tokio::{
 
 use self::watch::{Seen, Watch};
 use crate::{
-    config::{self, Plan, Print, Source, Tree},
+    config::{self, Before, Plan, Source, Tree},
     gateway::Gateway,
 };
 
@@ -95,7 +93,7 @@ pub struct Reloader {
 struct InForce {
     version: Arc<str>,
     tree: Arc<Tree>,
-    providers: BTreeMap<String, (Print, Arc<dyn Provider>)>,
+    kept: Before,
     files: Vec<PathBuf>,
 }
 
@@ -104,7 +102,7 @@ impl From<&Plan> for InForce {
         Self {
             version: Arc::clone(&plan.version),
             tree: Arc::clone(&plan.tree),
-            providers: plan.providers.clone(),
+            kept: plan.into(),
             files: plan.upkeep.files.clone(),
         }
     }
@@ -142,12 +140,12 @@ impl Reloader {
         let mut in_force = self.in_force.lock().await;
         let (source, gateway) = (self.source.clone(), Arc::clone(&self.gateway));
         let (tree, files) = (Arc::clone(&in_force.tree), in_force.files.clone());
-        let providers = in_force.providers.clone();
+        let kept = in_force.kept.clone();
         // Files are read, certificates parsed, models looked at: not on the threads that serve calls.
         let reading = tokio::task::spawn_blocking(move || {
             // Before they are read: what changes meanwhile is seen by the next watch.
             let mut seen = Seen::of(files);
-            let next = on_a_thread(|| read(&source, &tree, &providers, &gateway)).and_then(|next| next);
+            let next = on_a_thread(|| read(&source, &tree, &kept, &gateway)).and_then(|next| next);
             // The configuration may name other files now.
             next.iter().flat_map(|next| &next.files).for_each(|file| seen.add(file.clone()));
             (next, seen)
@@ -174,10 +172,9 @@ impl Reloader {
 
     fn outcome(&self, before: &InForce, next: &InForce) -> Outcome {
         let mut changes = before.tree.changes(&next.tree);
-        for (name, (print, _)) in &next.providers {
+        for name in before.kept.changed(&next.kept) {
             let path = format!("providers.{name}");
-            let other = before.providers.get(name).is_some_and(|(before, _)| before != print);
-            if other && !changes.iter().any(|change| change.starts_with(&path)) {
+            if !changes.iter().any(|change| change.starts_with(&path)) {
                 changes.push(format!("{path}: a file that it names has another content"));
             }
         }
@@ -271,14 +268,9 @@ pub fn on_a_thread<T: Send>(read: impl FnOnce() -> T + Send) -> Result<T, String
 }
 
 /// Loads, checks, builds, swaps.
-fn read(
-    source: &Source,
-    before: &Tree,
-    providers: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
-    gateway: &Gateway,
-) -> Result<InForce, String> {
+fn read(source: &Source, before: &Tree, kept: &Before, gateway: &Gateway) -> Result<InForce, String> {
     let next = config::load_after(source, Some(before))
-        .and_then(|loaded| config::check_after(loaded, providers))
+        .and_then(|loaded| config::check_after(loaded, kept))
         .map_err(|faults| config::report(&faults))?;
     gateway.change_to(&next)?;
     Ok(InForce::from(&next))

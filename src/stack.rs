@@ -3,17 +3,22 @@
 //! call:    observe > cache > limits > deadline > failover > candidates
 //! attempt: retry > observe > breaker > quota > timeout > provider
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use aigate_cache::Store;
-use aigate_contract::{Call, Chat, ChatStream, Embed, Money, Predict, Target, Task, predict::Signature};
+use aigate_contract::{
+    Call, Chat, ChatStream, Embed, Money, Predict, Provider, Target, Task, predict::Signature,
+};
 use aigate_replicas::Shared;
 use sha2::{Digest, Sha256};
 
 use crate::{
     allowance::{Callers, Forecast, Keeper},
     config::{
-        Allowance, DeploymentPlan, ModelPlan, Plan, Tree,
+        Allowance, DeploymentPlan, ModelPlan, Plan, Print,
         document::{FailoverTo, TaskName},
     },
     metrics::{DeploymentMetrics, Metrics, ModelLabels, Word},
@@ -89,7 +94,7 @@ impl Routes {
         let (keeper, shared) = state.keeper(plan.shared.as_ref(), metrics)?;
         let base = Base {
             state,
-            tree: &plan.tree,
+            providers: &plan.providers,
             metrics,
             log: plan.log.calls,
             callers: Arc::new(callers(plan, state)),
@@ -123,12 +128,12 @@ impl Routes {
 /// What every route is built upon.
 struct Base<'a> {
     state: &'a State,
-    tree: &'a Tree,
+    providers: &'a BTreeMap<String, (Print, Arc<dyn Provider>)>,
     metrics: &'a Arc<Metrics>,
     log: bool,
     callers: Arc<Callers>,
     keeper: Arc<Keeper>,
-    store: Arc<Store>,
+    store: Store,
     shared: Option<Arc<Shared>>,
     /// Whether any limit, budget or strategy of the plan goes by tokens or money.
     counts_tokens: bool,
@@ -142,7 +147,7 @@ fn callers(plan: &Plan, state: &State) -> Callers {
     };
     let mut callers = Callers::default();
     for key in &plan.keys {
-        callers.key(&key.key.name, rations(&key.allowance));
+        callers.key(&key.name, rations(&key.allowance));
     }
     for label in &plan.labels {
         callers.label(&label.name, &label.value, rations(&label.allowance));
@@ -298,15 +303,17 @@ impl Base<'_> {
         let plan = model.cache.clone()?;
         let mut settings = Sha256::new();
         for deployment in deployments {
-            let place = &deployment.description;
-            settings.update(format!("{:?} {} {:?}", deployment.target, place.endpoint, place.region));
-            settings.update(self.tree.place_of(&deployment.target.provider));
+            settings.update(format!("{:?}", deployment.target));
+            // A provider that is another one, or holds another model under the same name, answers differently.
+            settings.update(
+                self.providers.get(&*deployment.target.provider).map_or([0; 32], |(print, _)| *print),
+            );
         }
         Some(Arc::new(Shelf {
             model: Arc::clone(&model.name),
             settings: settings.finalize().to_vec(),
             plan,
-            store: Arc::clone(&self.store),
+            store: self.store.clone(),
             shared: self.shared.clone(),
         }))
     }

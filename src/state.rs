@@ -42,7 +42,7 @@ pub struct State {
     limits: Kept<LimitPlan, Limit>,
     purses: Purses,
     rooms: Kept<usize, Semaphore>,
-    store: Mutex<Option<(CacheStorePlan, Arc<Store>)>>,
+    store: Mutex<Option<(CacheStorePlan, Store)>>,
     /// Calls under way, which equal ones join.
     pub flights: Arc<Flights<Arc<Entry>>>,
     /// Streams under way, which equal ones join.
@@ -54,7 +54,7 @@ pub struct State {
 
 /// Who keeps the limits, and what replicas share, by what they were made from.
 type Connected = (SharedKey, Option<Arc<Shared>>, Arc<Keeper>);
-/// What makes the connection to Redis another one. Of the URL, which may hold a password, the digest.
+/// What makes the connection to Redis another one. Of the URL, which may hold a password, and the CA file the digest.
 type SharedKey = Option<([u8; 32], Arc<str>, Duration, bool)>;
 
 /// Things by what they are known by.
@@ -62,6 +62,9 @@ type Kept<K, V> = Mutex<HashMap<K, Arc<V>>>;
 
 /// So many calls can be joined at once, of each kind.
 const JOINED: usize = 100_000;
+/// Bytes of streams under way that are held so that others can join them and what comes of them can be kept. Beside
+/// `[cache] max_bytes`, which is for what is kept.
+const STREAMED: usize = 256 << 20;
 /// Unused things are kept, in case they are used again, until there are so many of a kind.
 const UNUSED: usize = 4096;
 /// How long Redis may take to hear the last of what it should know.
@@ -89,7 +92,7 @@ impl State {
     ///
     /// # Errors
     /// When that file cannot be used, in words.
-    pub fn new(plan: &Plan, metrics: &Arc<Metrics>) -> Result<Self, String> {
+    pub fn new(plan: &Plan) -> Result<Self, String> {
         let wall = Wall::system();
         let state = Self {
             wall,
@@ -99,11 +102,11 @@ impl State {
             hedges: Mutex::default(),
             outputs: Mutex::default(),
             limits: Mutex::default(),
-            purses: Purses::new(wall, Arc::clone(metrics)),
+            purses: Purses::new(wall),
             rooms: Mutex::default(),
             store: Mutex::default(),
             flights: Arc::new(Flights::new(JOINED)),
-            streams: Arc::new(Streams::new(JOINED)),
+            streams: Arc::new(Streams::new(JOINED, STREAMED)),
             keeper: Mutex::default(),
             retired: Mutex::default(),
         };
@@ -196,11 +199,7 @@ impl State {
         });
         let shared = plan.shared.then(|| SharedRation {
             key: format!("{} {}", plan.owner, kind(plan)).into(),
-            measure: match plan.measure {
-                Measure::Rate(rate) => SharedMeasure::Rate(rate),
-                Measure::AtOnce(most) => SharedMeasure::AtOnce(most),
-            },
-            floor: None,
+            measure: SharedMeasure::Limit(plan.measure),
         });
         Arc::new(Ration { limit, on_exceeded: OnExceeded::Refuse, shared })
     }
@@ -209,21 +208,24 @@ impl State {
     pub fn purse(&self, plan: &BudgetPlan) -> Arc<Ration> {
         let shared = plan.shared.then(|| SharedRation {
             key: plan.owner.clone(),
-            measure: SharedMeasure::Budget(plan.limit, plan.period),
-            floor: self.purses.stored(plan),
+            measure: SharedMeasure::Budget {
+                limit: plan.limit,
+                period: plan.period,
+                floor: self.purses.stored(plan),
+            },
         });
         Arc::new(Ration { limit: self.purses.limit(plan), on_exceeded: plan.on_exceeded, shared })
     }
 
     /// Where answers are kept. What is kept moves along when its bounds change.
-    pub fn store(&self, plan: CacheStorePlan) -> Arc<Store> {
+    pub fn store(&self, plan: CacheStorePlan) -> Store {
         let mut store = lock(&self.store);
         let now = match store.take() {
             Some((before, known)) if before == plan => known,
-            Some((_, known)) => Arc::new(known.resized(plan.max_bytes, plan.max_entry)),
-            None => Arc::new(Store::new(plan.max_bytes, plan.max_entry)),
+            Some((_, known)) => known.resized(plan.max_bytes, plan.max_entry),
+            None => Store::new(plan.max_bytes, plan.max_entry),
         };
-        *store = Some((plan, Arc::clone(&now)));
+        *store = Some((plan, now.clone()));
         now
     }
 
@@ -239,8 +241,11 @@ impl State {
         use secrecy::ExposeSecret;
         let key: SharedKey = plan.map(|plan| {
             let local = plan.on_loss == crate::config::document::OnLoss::Local;
-            let url = Sha256::digest(plan.redis.expose_secret());
-            (url.into(), Arc::clone(&plan.prefix), plan.timeout, local)
+            let mut place = Sha256::new_with_prefix(plan.redis.expose_secret());
+            // A URL holds no zero byte: the two cannot run into each other.
+            place.update([0, u8::from(plan.ca.is_some())]);
+            place.update(plan.ca.as_deref().unwrap_or_default());
+            (place.finalize().into(), Arc::clone(&plan.prefix), plan.timeout, local)
         });
         let mut known = lock(&self.keeper);
         if let Some((before, shared, keeper)) = &*known
@@ -307,7 +312,7 @@ fn connect(plan: &SharedPlan, metrics: &Arc<Metrics>) -> Result<Arc<Shared>, Str
     let observed = Arc::clone(metrics);
     let settings = Settings {
         url: plan.redis.clone(),
-        ca: None,
+        ca: plan.ca.clone(),
         prefix: plan.prefix.to_string(),
         timeout: plan.timeout,
         observe: Some(Arc::new(move |what, time| observed.redis_answered(what, time))),

@@ -19,7 +19,10 @@ use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use crate::{Fingerprint, chunks_of, whole_of};
+use crate::{
+    Fingerprint,
+    replay::{chunks_of, whole_of},
+};
 
 /// An answer that is kept, with its age.
 #[derive(Debug)]
@@ -101,16 +104,24 @@ impl Entry {
     }
 
     /// The chat answer in chunks; `None` when it is no chat answer, or one that cannot be told in chunks faithfully.
-    pub fn chat_stream(&self) -> Option<Vec<ChatChunk>> {
-        match &self.answer {
-            Answer::Chat(reply) => chunks_of(reply),
-            Answer::ChatStream(chunks, _) => Some(chunks.clone()),
-            Answer::Embed(_) | Answer::Predict(_) => None,
-        }
+    pub fn chat_stream(self: &Arc<Self>) -> Option<impl Iterator<Item = ChatChunk> + Send + use<>> {
+        let told = match &self.answer {
+            Answer::Chat(reply) => chunks_of(reply)?,
+            Answer::ChatStream(..) => Vec::new(),
+            Answer::Embed(_) | Answer::Predict(_) => return None,
+        };
+        // What came in chunks is copied chunk by chunk, as far as it is read.
+        let entry = Arc::clone(self);
+        let kept = (0..).map_while(move |place| match &entry.answer {
+            Answer::ChatStream(chunks, _) => chunks.get(place).cloned(),
+            _ => None,
+        });
+        Some(told.into_iter().chain(kept))
     }
 
-    /// Writes the entry for a store that replicas share. `now` is the time by the clock: the age goes with it.
-    pub fn to_bytes(&self, fingerprint: &Fingerprint, now: SystemTime) -> Vec<u8> {
+    /// Writes the entry for a store that replicas share. `now` is the time by the clock: the age goes with it. `None` when it
+    /// would be more than 1 MiB, the most that such a store takes.
+    pub fn to_bytes(&self, fingerprint: &Fingerprint, now: SystemTime) -> Option<Vec<u8>> {
         codec::write(self, fingerprint, now)
     }
 
@@ -141,6 +152,22 @@ impl Answer {
             Self::ChatStream(_, facts) => facts,
             Self::Embed(reply) => &reply.facts,
             Self::Predict(reply) => &reply.facts,
+        }
+    }
+
+    /// Bytes of what it says: less than it takes in any form.
+    fn content(&self) -> usize {
+        match self {
+            Self::Chat(ChatReply { json, .. }) | Self::Embed(EmbedReply { json, .. }) => json.len(),
+            Self::ChatStream(chunks, _) => chunks.iter().map(|chunk| chunk.json.len()).sum(),
+            Self::Predict(reply) => reply
+                .outputs
+                .iter()
+                .map(|tensor| match &tensor.data {
+                    Data::Bytes(texts) => texts.iter().map(Bytes::len).sum(),
+                    other => other.len() * other.datatype().size().unwrap_or(0),
+                })
+                .sum(),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::Canon;
 
 /// Names a call: the SHA-256 of task, tenant, model and the whole canonical request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint(pub(crate) [u8; 32]);
 
 /// Who shares answers, and which model gives them.
 #[derive(Clone, Copy, Debug)]
@@ -83,12 +83,6 @@ impl Fingerprint {
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
-    }
-}
-
-impl From<[u8; 32]> for Fingerprint {
-    fn from(bytes: [u8; 32]) -> Self {
-        Self(bytes)
     }
 }
 

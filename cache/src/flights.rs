@@ -43,7 +43,7 @@ impl<R: Clone + Send + Sync + 'static> Flights<R> {
     /// equal call. What keeps the answer belongs into its future: from the moment that it ends, the next equal call is
     /// a new one.
     ///
-    /// Waiting fails for all as the call fails, each with an error of its own ([`again`]); a panic of the call is an
+    /// Waiting fails for all as the call fails, each with an error of its own, equal in all that can be asked of it; a panic of the call is an
     /// [`ErrorKind::Internal`].
     pub fn join<F>(&self, fingerprint: Fingerprint, make: F) -> (Role, Waiter<R>)
     where
@@ -63,11 +63,6 @@ impl<R: Clone + Send + Sync + 'static> Flights<R> {
             },
         );
         (role, Waiter(work))
-    }
-
-    /// How many calls can be joined now.
-    pub fn under_way(&self) -> usize {
-        self.slots.len()
     }
 }
 
@@ -97,7 +92,7 @@ pub(crate) fn broken() -> Error {
 }
 
 /// The same error once more: equal in all that can be asked of it, with the same cause.
-pub fn again(error: &Arc<Error>) -> Error {
+pub(crate) fn again(error: &Arc<Error>) -> Error {
     let mut copy = Error::new(error.kind(), error.message().to_owned())
         .with_retry_after(error.retry_after())
         .with_attempts(error.attempts().to_vec());

@@ -4,7 +4,7 @@
 //! - [`Flights`] and [`Streams`] make one call of equal calls that are under way at the same time: one for whole answers,
 //!   one for streams.
 //! - A [`Store`] keeps what was answered, each [`Entry`] for its own time, all of them within a number of bytes.
-//! - [`chunks_of`] and [`whole_of`] turn a whole chat answer into a stream and back, so that both share entries.
+//! - A whole chat answer and a stream share an entry: each is turned into the other where that can be done faithfully.
 //!
 //! What is kept for how long, for whom, and what the caller is told about it is the policy's business, not this crate's.
 
@@ -24,8 +24,7 @@ pub use self::{
     canon::Canon,
     entry::{Answer, Entry, Origin, worth_keeping},
     fingerprint::{Cacheable, Fingerprint, Scope, Tenant},
-    flights::{Flights, Waiter, again},
-    replay::{chunks_of, whole_of},
+    flights::{Flights, Waiter},
     slots::Role,
     store::{Counts, Store},
     streams::Streams,

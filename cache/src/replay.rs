@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use self::fields::{Fields, Table, list, number_of, text_of};
-pub use self::whole::whole_of;
+pub(crate) use self::whole::whole_of;
 
 /// Fields of a message that a stream tells piece by piece.
 const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "content", "refusal"];
@@ -22,7 +22,7 @@ const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "content", "refusal"
 /// Tells a whole `chat.completion` in chunks: for each choice its role, its texts, what else its message says, its tool
 /// calls and its end; then the usage. What the answer says besides (`id`, `model`, …) stands in every chunk, what a
 /// choice says besides in its last one. `None` when it is not a completion as OpenAI writes them.
-pub fn chunks_of(reply: &ChatReply) -> Option<Vec<ChatChunk>> {
+pub(crate) fn chunks_of(reply: &ChatReply) -> Option<Vec<ChatChunk>> {
     let whole = Fields::parse(&reply.json)?;
     if whole.said("object").is_some_and(|object| object.get() != "\"chat.completion\"") {
         return None;

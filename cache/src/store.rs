@@ -100,11 +100,6 @@ impl Store {
         true
     }
 
-    /// Forgets an entry.
-    pub fn remove(&self, fingerprint: &Fingerprint) {
-        self.kept.invalidate(fingerprint);
-    }
-
     /// The size in bytes above which an entry is not kept.
     pub fn max_entry(&self) -> usize {
         self.max_entry

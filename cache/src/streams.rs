@@ -14,18 +14,27 @@ use futures_util::{FutureExt, future::BoxFuture};
 use crate::{
     Entry, Fingerprint, Opened, Reader,
     slots::{Role, Slots},
-    tape::Tape,
+    tape::{Memory, Tape},
 };
 
 /// Streamed calls that are under way.
 pub struct Streams {
     slots: Slots<Weak<Tape>>,
+    memory: Arc<Memory>,
 }
 
 impl Streams {
-    /// At most `most` streams can be joined at a time; more are made, each by itself.
-    pub fn new(most: usize) -> Self {
-        Self { slots: Slots::new(most) }
+    /// At most `most` streams can be joined at a time; more are made, each by itself. What came of all of them is held in
+    /// memory up to `max_bytes`: streams that go on beyond that are not joined any more and not kept, and what all their
+    /// readers have seen is forgotten.
+    pub fn new(most: usize, max_bytes: usize) -> Self {
+        Self { slots: Slots::new(most), memory: Arc::new(Memory::new(max_bytes)) }
+    }
+
+    /// Room for one stream that nobody else joins, in the same memory.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { slots: Slots::new(1), memory: Arc::clone(&self.memory) }
     }
 
     /// Joins an equal stream, however far it is, or makes one. The stream goes on for as long as it has a reader; when
@@ -42,7 +51,8 @@ impl Streams {
         F: FnOnce() -> BoxFuture<'static, Result<Opened>> + Send + 'static,
         K: FnOnce(Entry) + Send + 'static,
     {
-        let fresh = Tape::new(async move { make().await }.boxed(), limit, Box::new(keep));
+        let opening = async move { make().await }.boxed();
+        let fresh = Tape::new(opening, limit, Arc::clone(&self.memory), Box::new(keep));
         let (role, tape) = self.slots.join(fingerprint, Weak::upgrade, |claim| {
             fresh.hold(claim);
             (Arc::downgrade(&fresh), Arc::clone(&fresh))
@@ -52,11 +62,6 @@ impl Streams {
             // It outgrew its limit in this moment: this call is made by itself.
             None => (Role::Leader, fresh.enter()),
         }
-    }
-
-    /// How many streams can be joined now.
-    pub fn under_way(&self) -> usize {
-        self.slots.len()
     }
 }
 

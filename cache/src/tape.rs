@@ -9,7 +9,10 @@ use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 
@@ -20,9 +23,9 @@ use aigate_contract::{
 use futures_util::{Stream, future::BoxFuture};
 
 use crate::{
-    Answer, Entry, Origin, again,
+    Answer, Entry, Origin,
     entry::{size_of_chunk, worth_keeping},
-    flights::broken,
+    flights::{again, broken},
     slots::Claim,
 };
 
@@ -36,6 +39,24 @@ pub struct Opened {
 
 /// What is done with a stream that ended well.
 pub(crate) type Keep = Box<dyn FnOnce(Entry) + Send>;
+
+/// The memory of all tapes, in bytes.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    held: AtomicUsize,
+    most: usize,
+}
+
+impl Memory {
+    /// At most so many bytes, but for what readers lack that are behind others of their stream.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { held: AtomicUsize::new(0), most }
+    }
+
+    fn is_over(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > self.most
+    }
+}
 
 /// One stream and what came of it so far. Dropped with its last reader, and the upstream with it.
 pub(crate) struct Tape {
@@ -55,12 +76,15 @@ struct State {
     fallen: usize,
     /// Bytes on the tape.
     bytes: usize,
-    /// Whether the tape grew beyond its limit: it is not joined any more and not kept.
+    /// They are counted here as well.
+    memory: Arc<Memory>,
+    /// Whether the tape grew beyond its limit or the memory: it is not joined any more and not kept.
     overgrown: bool,
     /// How it ended.
     end: Option<Result<(), Arc<Error>>>,
     facts: Facts,
-    readers: usize,
+    /// How many chunks each reader has seen, by its id.
+    readers: HashMap<u64, usize>,
     next_reader: u64,
     claim: Option<Claim<Weak<Tape>>>,
     keep: Option<Keep>,
@@ -83,7 +107,12 @@ pub struct Reader {
 
 impl Tape {
     /// A stream that is opened when a reader is first polled.
-    pub(crate) fn new(opening: BoxFuture<'static, Result<Opened>>, limit: usize, keep: Keep) -> Arc<Self> {
+    pub(crate) fn new(
+        opening: BoxFuture<'static, Result<Opened>>,
+        limit: usize,
+        memory: Arc<Memory>,
+        keep: Keep,
+    ) -> Arc<Self> {
         let wakers = Arc::new(Wakers::default());
         let state = State {
             upstream: Upstream::Opening(opening),
@@ -91,10 +120,11 @@ impl Tape {
             chunks: VecDeque::new(),
             fallen: 0,
             bytes: 0,
+            memory,
             overgrown: false,
             end: None,
             facts: Facts::default(),
-            readers: 0,
+            readers: HashMap::new(),
             next_reader: 0,
             claim: None,
             keep: Some(keep),
@@ -180,21 +210,21 @@ impl Upstream {
 
 impl State {
     fn enter(&mut self) -> u64 {
-        self.readers += 1;
         self.next_reader += 1;
+        self.readers.insert(self.next_reader, 0);
         self.next_reader
     }
 
     /// What a reader that has seen so many chunks sees next; `None` when that has not come yet.
-    fn next(&mut self, seen: usize) -> Option<Option<Result<ChatChunk>>> {
+    fn next(&mut self, reader: u64, seen: usize) -> Option<Option<Result<ChatChunk>>> {
         let Some(place) = seen.checked_sub(self.fallen) else {
             let message = "the stream was read too slowly: its other readers are far ahead";
             return Some(Some(Err(Error::new(ErrorKind::Interrupted, message))));
         };
         if let Some(chunk) = self.chunks.get(place).cloned() {
-            if self.overgrown && self.readers == 1 {
-                // Nobody else will ask for what this one has seen.
-                self.shorten(|state| state.fallen <= seen);
+            self.readers.insert(reader, seen + 1);
+            if place == 0 {
+                self.forget();
             }
             return Some(Some(Ok(chunk)));
         }
@@ -213,7 +243,9 @@ impl State {
             }
             Event::Chunk(chunk) => {
                 self.facts.absorb(&chunk);
-                self.bytes += size_of_chunk(&chunk);
+                let bytes = size_of_chunk(&chunk);
+                self.bytes += bytes;
+                self.memory.held.fetch_add(bytes, Ordering::Relaxed);
                 self.chunks.push_back(chunk);
                 self.bound(limit)
             }
@@ -233,28 +265,50 @@ impl State {
         }
     }
 
-    /// Keeps the tape within its bounds: what is longer than `limit` is not joined any more, and of what is twice as
-    /// long the beginning falls off, be there a reader who has not seen it or not.
+    /// Keeps the tape within its bounds: what is longer than `limit`, or more than the memory holds, is not joined any
+    /// more, and of what is twice as long as `limit` the beginning falls off, be there a reader who has not seen it or not.
     fn bound(&mut self, limit: usize) -> Leftover {
-        if self.bytes <= limit {
+        if self.bytes <= limit && !self.memory.is_over() {
             return Leftover::default();
         }
         self.overgrown = true;
+        self.forget();
         self.shorten(|state| state.bytes > limit.saturating_mul(2) && state.chunks.len() > 1);
         Leftover { claim: self.claim.take(), keep: self.keep.take(), ..Leftover::default() }
+    }
+
+    fn leave(&mut self, reader: u64) {
+        self.readers.remove(&reader);
+        self.forget();
+    }
+
+    /// Forgets what all readers have seen, when nobody can join them any more.
+    fn forget(&mut self) {
+        if self.overgrown {
+            let least = self.readers.values().copied().min().unwrap_or(usize::MAX);
+            self.shorten(|state| state.fallen < least);
+        }
     }
 
     fn shorten(&mut self, too_long: impl Fn(&Self) -> bool) {
         while too_long(self)
             && let Some(chunk) = self.chunks.pop_front()
         {
-            self.bytes -= size_of_chunk(&chunk);
+            let bytes = size_of_chunk(&chunk);
+            self.bytes -= bytes;
+            self.memory.held.fetch_sub(bytes, Ordering::Relaxed);
             self.fallen += 1;
         }
     }
 
     fn replace(&mut self, upstream: Upstream) -> Option<Upstream> {
         Some(std::mem::replace(&mut self.upstream, upstream))
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.memory.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -304,7 +358,7 @@ impl Stream for Reader {
         if this.done {
             return Poll::Ready(None);
         }
-        let polled = this.tape.poll(this.id, cx, |state| state.next(this.seen));
+        let polled = this.tape.poll(this.id, cx, |state| state.next(this.id, this.seen));
         if let Poll::Ready(item) = &polled {
             this.seen += 1;
             this.done = !matches!(item, Some(Ok(_)));
@@ -316,7 +370,7 @@ impl Stream for Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.tape.wakers.remove(self.id);
-        self.tape.lock().readers -= 1;
+        self.tape.lock().leave(self.id);
     }
 }
 

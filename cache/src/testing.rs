@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::{Entry, Fingerprint, Opened, Origin};
 
 pub(crate) fn fingerprint(number: u8) -> Fingerprint {
-    Fingerprint::from([number; 32])
+    Fingerprint([number; 32])
 }
 
 pub(crate) fn origin() -> Arc<Origin> {
@@ -81,15 +81,15 @@ impl Counter {
 
 /// Where a finished stream's entry is put.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<Mutex<Vec<Entry>>>);
+pub(crate) struct Shelf(Arc<Mutex<Vec<Arc<Entry>>>>);
 
 impl Shelf {
     pub(crate) fn keeper(&self) -> impl FnOnce(Entry) + Send + 'static {
         let shelf = Arc::clone(&self.0);
-        move |entry| shelf.lock().unwrap().push(entry)
+        move |entry| shelf.lock().unwrap().push(Arc::new(entry))
     }
 
-    pub(crate) fn take(&self) -> Vec<Entry> {
+    pub(crate) fn take(&self) -> Vec<Arc<Entry>> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }

@@ -75,10 +75,10 @@ impl Journal {
         self.shared.wake();
     }
 
-    /// Waits until all that was dirty when it was called is written, for `bound` at most, and says whether it is. Blocks
-    /// the thread: not for the data path.
+    /// Waits until all that was dirty when it was called is written, for `bound` at most, and says whether it is.
+    #[cfg(test)]
     #[must_use]
-    pub fn flush(&self, bound: Duration) -> bool {
+    fn flush(&self, bound: Duration) -> bool {
         self.shared.flush(bound)
     }
 

@@ -131,6 +131,7 @@ impl Shared {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn flush(&self, bound: Duration) -> bool {
         let mut state = self.lock();
         state.asked += 1;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use aigate_contract::settings::Fault;
 
-use crate::{Admitted, Issuer, Refused, Ring, TokenFault, jwt::claimed_issuer};
+use crate::{Admitted, Issuer, Refused, Ring, jwt::claimed_issuer, refused::TokenFault, secret::hash};
 
 /// Everyone who may come in.
 #[derive(Debug, Default)]
@@ -51,12 +51,16 @@ impl Gate {
         }
         let secret = secret.filter(|secret| !secret.is_empty()).ok_or(Refused::NoKey)?;
         Refused::if_too_large(secret)?;
+        let (hash, now) = (hash(secret), SystemTime::now());
+        // A token that was verified before need not be read again.
+        if let Some(issuer) = self.issuers.values().find(|issuer| issuer.knows(&hash)) {
+            return issuer.admit(secret, hash, now).await.map(Some);
+        }
         let named = if self.issuers.is_empty() { None } else { claimed_issuer(secret) };
         if let Some(issuer) = named.as_ref().and_then(|named| self.issuers.get(named)) {
-            return issuer.admit(secret).await.map(Some);
+            return issuer.admit(secret, hash, now).await.map(Some);
         }
-        let key =
-            self.ring.as_ref().map_or(Err(Refused::WrongKey), |ring| ring.admit(secret, SystemTime::now()));
+        let key = self.ring.as_ref().map_or(Err(Refused::WrongKey), |ring| ring.admit(&hash, now));
         match key {
             Err(Refused::WrongKey) if named.is_some() => Err(TokenFault::Issuer.into()),
             decided => decided.map(Some),

@@ -22,9 +22,9 @@ use self::{
     source::{Place, Source},
     token::Token,
 };
-use crate::{Admitted, Refused, TokenFault, secret};
+use crate::{Admitted, Refused, refused::TokenFault};
 
-pub use config::{Algorithm, JwtConfig, OneOrMany};
+pub use config::JwtConfig;
 pub(crate) use jwks::RETRY;
 pub(crate) use token::claimed_issuer;
 
@@ -53,26 +53,30 @@ struct Verified {
 }
 
 impl Issuer {
-    /// Lets a caller in by its token.
+    /// Lets a caller in by its token, whose hash is known already.
     ///
     /// # Errors
     /// Why not.
-    pub async fn admit(&self, token: &str) -> Result<Admitted, Refused> {
-        self.admit_at(token, SystemTime::now()).await
-    }
-
-    async fn admit_at(&self, text: &str, now: SystemTime) -> Result<Admitted, Refused> {
-        Refused::if_too_large(text)?;
+    pub(crate) async fn admit(
+        &self,
+        token: &str,
+        hash: [u8; 32],
+        now: SystemTime,
+    ) -> Result<Admitted, Refused> {
         let keys = self.jwks.current().await.ok_or_else(|| self.unavailable())?;
-        let hash = secret::hash(text);
         let known = self.verified.get(&hash).filter(|known| known.keys == keys.digest && now < known.until);
         if let Some(known) = known {
             return Ok(known.admitted);
         }
-        let (claims, keys) = self.verify(text, keys).await?;
+        let (claims, keys) = self.verify(token, keys).await?;
         let (admitted, until) = self.reader.read(&self.name, &claims, now)?;
         self.verified.insert(hash, Verified { admitted: admitted.clone(), until, keys: keys.digest });
         Ok(admitted)
+    }
+
+    /// Whether a token with this hash was verified before; it may not be good any more.
+    pub(crate) fn knows(&self, hash: &[u8; 32]) -> bool {
+        self.verified.contains_key(hash)
     }
 
     /// The claims of a token whose signature is good, and the keys under which it is.
@@ -96,12 +100,12 @@ impl Issuer {
     }
 
     /// Its name in the config.
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
     /// What its tokens name as their issuer.
-    pub fn issuer(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 
@@ -141,15 +145,17 @@ impl Issuer {
     }
 }
 
-/// The keys that are at hand already: those of the issuer before the reload, or those of the file.
+/// The keys that are at hand already: those of the issuer before the reload, or those of the file. The file's are not put where
+/// the issuer before finds them: it goes on with its own if the reload fails.
 fn store(source: &Source, name: &str, previous: Option<&Arc<Issuer>>) -> Result<Arc<Store>, Fault> {
-    let same = previous.filter(|previous| previous.jwks.source.place == source.place);
-    let store = same.map_or_else(Arc::default, |previous| Arc::clone(&previous.jwks.store));
     if let Place::File(path) = &source.place {
         let keys = source::read_file(path).and_then(|text| KeySet::parse(&text));
+        let store = Store::default();
         store.put(name, keys.map_err(|why| Fault::at("jwks_file", why))?);
+        return Ok(Arc::new(store));
     }
-    Ok(store)
+    let same = previous.filter(|previous| previous.jwks.source.place == source.place);
+    Ok(same.map_or_else(Arc::default, |previous| Arc::clone(&previous.jwks.store)))
 }
 
 impl fmt::Debug for Issuer {

@@ -15,8 +15,8 @@ pub mod secret;
 mod testing;
 
 pub use gate::Gate;
-pub use jwt::{Algorithm, Issuer, JwtConfig, OneOrMany};
-pub use moment::{format_time, parse_time};
-pub use refused::{Refused, TokenFault};
-pub use rights::{NotAllowed, Pattern, Rights, TASKS};
+pub use jwt::{Issuer, JwtConfig};
+pub use moment::parse_time;
+pub use refused::Refused;
+pub use rights::{NotAllowed, Pattern, Rights};
 pub use ring::{Admitted, Key, Ring};

@@ -20,7 +20,7 @@ pub fn parse_time(text: &str) -> Result<SystemTime, String> {
 }
 
 /// A moment as RFC 3339 in UTC, to the second; `an unknown time` before 1970 and after the year 9999.
-pub fn format_time(moment: SystemTime) -> String {
+pub(crate) fn format_time(moment: SystemTime) -> String {
     let seconds = moment.duration_since(UNIX_EPOCH).ok().and_then(|age| i64::try_from(age.as_secs()).ok());
     seconds
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())

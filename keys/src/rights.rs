@@ -6,14 +6,14 @@ use aigate_contract::{Chat, Embed, Predict, Task, settings::Fault};
 use http::StatusCode;
 
 /// The kinds of work that rights can name, as the config writes them.
-pub const TASKS: [&str; 3] = [Chat::NAME, Embed::NAME, Predict::NAME];
+pub(crate) const TASKS: [&str; 3] = [Chat::NAME, Embed::NAME, Predict::NAME];
 
 /// Which models and tasks a caller may use. The default: all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rights {
     /// The models; none named: all.
     pub models: Vec<Pattern>,
-    /// The tasks, in the words of [`TASKS`]; none named: all.
+    /// The tasks: `chat`, `embed`, `predict`; none named: all.
     pub tasks: Vec<String>,
 }
 
@@ -38,18 +38,31 @@ impl Rights {
         if faults.is_empty() { Ok(Self { models: read, tasks: tasks.to_vec() }) } else { Err(faults) }
     }
 
-    /// Whether a model may be used for a task, in the words of [`TASKS`].
+    /// Whether a model may be used for a task: `chat`, `embed` or `predict`.
     ///
     /// # Errors
-    /// Which of the two is not allowed.
+    /// Which of the two is not allowed, with the texts for the caller: [`Self::permits`] does without.
     pub fn allows(&self, model: &str, task: &str) -> Result<(), NotAllowed> {
-        if !self.tasks.is_empty() && !self.tasks.iter().any(|allowed| allowed == task) {
+        if !self.permits_task(task) {
             return Err(NotAllowed::Task { task: shortened(task), allowed: listed(&self.tasks) });
         }
-        if !self.models.is_empty() && !self.models.iter().any(|pattern| pattern.matches(model)) {
+        if !self.permits_model(model) {
             return Err(NotAllowed::Model { model: shortened(model), allowed: listed(&self.models) });
         }
         Ok(())
+    }
+
+    /// Whether a model may be used for a task: `chat`, `embed` or `predict`.
+    pub fn permits(&self, model: &str, task: &str) -> bool {
+        self.permits_task(task) && self.permits_model(model)
+    }
+
+    fn permits_task(&self, task: &str) -> bool {
+        self.tasks.is_empty() || self.tasks.iter().any(|allowed| allowed == task)
+    }
+
+    fn permits_model(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|pattern| pattern.matches(model))
     }
 }
 
@@ -255,6 +268,17 @@ mod tests {
         fn the_matcher_agrees_with_the_definition(pattern in "[ab*]{1,7}", name in "[ab]{0,8}") {
             let quick = Pattern::new(&pattern).unwrap().matches(&name);
             prop_assert_eq!(quick, fits(pattern.as_bytes(), name.as_bytes()));
+        }
+
+        #[test]
+        fn what_is_permitted_is_what_is_allowed(
+            models in prop::collection::vec("[ab*]{1,3}", 0..3),
+            tasks in prop::sample::subsequence(TASKS.as_slice(), 0..=2),
+            (model, task) in ("[ab]{0,3}", prop::sample::select(TASKS.as_slice())),
+        ) {
+            let tasks: Vec<String> = tasks.into_iter().map(str::to_owned).collect();
+            let rights = Rights::parse(&models, &tasks).unwrap();
+            prop_assert_eq!(rights.permits(&model, task), rights.allows(&model, task).is_ok());
         }
     }
 }

@@ -49,11 +49,6 @@ impl Bucket {
         Ok(())
     }
 
-    /// Gives back what was taken, as far as it still fits.
-    pub fn give_back(&mut self, amount: u64, now: Instant) {
-        self.settle(amount, 0, now);
-    }
-
     /// Replaces what was taken by what was consumed: the difference is given back, or owed.
     pub fn settle(&mut self, taken: u64, consumed: u64, now: Instant) {
         self.fill(now);
@@ -160,7 +155,7 @@ mod tests {
         bucket.take(80, 0, now).unwrap();
         bucket.settle(80, 30, now);
         assert_eq!(bucket.standing(now).remaining, 70);
-        bucket.give_back(90, now);
+        bucket.settle(90, 0, now);
         assert_eq!(bucket.standing(now), Standing { limit: 100, remaining: 100, reset: Duration::ZERO });
     }
 
@@ -212,7 +207,7 @@ mod tests {
             bucket.settle(0, u64::MAX, now);
         }
         assert!(bucket.take(0, 0, now + Rate::LONGEST * 100).is_err());
-        bucket.give_back(u64::MAX, now);
+        bucket.settle(u64::MAX, 0, now);
         assert!(bucket.take(1, 0, now).is_err());
     }
 }

@@ -17,7 +17,8 @@ use crate::{Period, Standing, Wall, Window, amount_of};
 #[derive(Clone, Debug)]
 pub struct Budget {
     limit: Money,
-    warn_from: Option<Money>,
+    /// So much spent or reserved is worth a warning.
+    warn_from: Money,
     wall: Wall,
     window: Window,
     /// When the window ends, since 1970.
@@ -39,34 +40,22 @@ pub struct BudgetState {
 
 impl Budget {
     /// A budget of `limit` US dollars (less than nothing is nothing) a `period`, unspent. It [warns](Self::warns) when
-    /// `warn_percent` of it is spent or reserved; `None`: never.
-    pub fn new(limit: Money, period: Period, warn_percent: Option<u8>, wall: Wall, now: Instant) -> Self {
+    /// `warn_from` of it is spent or reserved.
+    pub fn new(limit: Money, period: Period, warn_from: Money, wall: Wall, now: Instant) -> Self {
         let limit = limit.max(Money::ZERO);
         let window = Window::at(period, wall.since_epoch(now));
-        Self {
-            limit,
-            warn_from: warn_percent.map(|percent| share(limit, percent)),
-            wall,
-            window,
-            end: window.end(),
-            spent: Money::ZERO,
-            reserved: Money::ZERO,
-        }
+        Self { limit, warn_from, wall, window, end: window.end(), spent: Money::ZERO, reserved: Money::ZERO }
     }
 
     /// Changes the amount and the warning; what is spent and reserved stays.
-    pub fn amend(&mut self, limit: Money, warn_percent: Option<u8>) {
+    pub fn amend(&mut self, limit: Money, warn_from: Money) {
         self.limit = limit.max(Money::ZERO);
-        self.warn_from = warn_percent.map(|percent| share(self.limit, percent));
+        self.warn_from = warn_from;
     }
 
     /// As messages call it: `budget of 5 USD a day`.
     pub fn words(&self) -> String {
-        let period = match self.window.period() {
-            Period::Day => "day",
-            Period::Month => "month",
-        };
-        format!("budget of {} USD a {period}", self.limit)
+        format!("budget of {} USD a {}", self.limit, self.window.period().as_str())
     }
 
     /// Reserves an amount in trillionths of a dollar; says whether there was as much. A call whose cost is not known reserves nothing
@@ -79,11 +68,6 @@ impl Budget {
             self.reserved += amount;
         }
         fits
-    }
-
-    /// Frees what was reserved.
-    pub fn give_back(&mut self, amount: u64, now: Instant) {
-        self.settle(amount, 0, now);
     }
 
     /// Replaces what was reserved by what was spent, both in trillionths of a dollar. It may be more.
@@ -101,7 +85,7 @@ impl Budget {
     /// Whether so much is spent or reserved that someone should know.
     pub fn warns(&mut self, now: Instant) -> bool {
         self.roll(now);
-        self.warn_from.is_some_and(|from| self.spent + self.reserved >= from)
+        self.spent + self.reserved >= self.warn_from
     }
 
     /// What to write down.
@@ -155,13 +139,6 @@ fn money(amount: u64) -> Money {
     Money::from_trillionths(amount.into())
 }
 
-fn share(limit: Money, percent: u8) -> Money {
-    Money::from_trillionths(
-        limit.trillionths() / 100 * i128::from(percent)
-            + limit.trillionths() % 100 * i128::from(percent) / 100,
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +149,7 @@ mod tests {
     fn budget(period: Period) -> (Budget, Instant) {
         let now = Instant::now();
         let wall = Wall::starting(Duration::from_secs(1_835_478_000), now);
-        (Budget::new(Money::from_trillionths(100), period, Some(80), wall, now), now)
+        (Budget::new(Money::from_trillionths(100), period, Money::from_trillionths(80), wall, now), now)
     }
 
     fn books(budget: &mut Budget, now: Instant) -> (String, i128, i128) {
@@ -187,7 +164,7 @@ mod tests {
         budget.settle(60, 20, now);
         assert_eq!(books(&mut budget, now), ("2028-02-29".into(), 20, 40));
         assert!(!budget.take(41, now) && budget.take(40, now));
-        budget.give_back(40, now);
+        budget.settle(40, 0, now);
         let Standing { limit, remaining, .. } = budget.standing(now);
         assert_eq!((limit, remaining), (100, 40));
     }
@@ -238,13 +215,14 @@ mod tests {
     }
 
     #[test]
-    fn it_warns_when_its_share_is_spent_or_reserved() {
+    fn it_warns_from_the_amount_that_it_was_given() {
         let (mut budget, now) = budget(Period::Day);
         assert!(budget.take(79, now) && !budget.warns(now));
         assert!(budget.take(1, now) && budget.warns(now));
         budget.settle(1, 0, now);
         assert!(!budget.warns(now));
-        assert_eq!(share(Money::from_trillionths(199), 50).trillionths(), 99);
+        budget.amend(Money::from_trillionths(100), Money::from_trillionths(79));
+        assert!(budget.warns(now));
     }
 
     #[test]

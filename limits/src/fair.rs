@@ -122,7 +122,7 @@ impl Fair {
         self.change(&seat, now, |share| share.used = (share.used - amount as f64).max(0.0));
     }
 
-    /// Takes an ask back: another limit refused the call, so that `who` could not have used it.
+    /// Takes an ask back: the call was not sent, because another limit refused it, so that `who` could not have used it.
     pub fn unask(&mut self, who: &Arc<str>, amount: u64, now: Instant) {
         self.change(&self.seat(who), now, |share| share.asked = (share.asked - amount as f64).max(0.0));
     }

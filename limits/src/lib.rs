@@ -23,7 +23,7 @@ mod window;
 pub use bucket::Bucket;
 pub use budget::{Budget, BudgetState};
 pub use fair::Fair;
-pub use limit::{Kind, Limit, OnChange, Reason, Refusal};
+pub use limit::{Kind, Limit, OnChange, Reason};
 pub use places::Places;
 pub use rate::Rate;
 pub use reservation::{Claim, Denied, Reservation, reserve};

@@ -52,12 +52,12 @@ pub enum Reason {
 
 /// A limit's no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Why.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// When to come back, if that is known: for a rate, exactly when the amount fits if nobody else takes or gives back anything; for a
     /// budget, when the next day or month begins.
-    pub retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 struct State {
@@ -146,8 +146,8 @@ impl Limit {
     }
 
     /// Gives a budget another amount and warning; what was spent of it stays spent. Other limits do not change.
-    pub fn amend(&self, limit: Money, warn_percent: Option<u8>) {
-        if self.with_budget(|budget| budget.amend(limit, warn_percent)).is_some() {
+    pub fn amend(&self, limit: Money, warn_from: Money) {
+        if self.with_budget(|budget| budget.amend(limit, warn_from)).is_some() {
             self.tell();
         }
     }
@@ -175,12 +175,13 @@ impl Limit {
         Ok(())
     }
 
-    /// Gives back what was taken for a call that another limit has refused: as if it had not been asked.
+    /// Gives back what was taken for a call that was not sent: as if it had not been asked.
     pub(crate) fn undo(&self, amount: u64, who: &Arc<str>, now: Instant) {
         self.with(|state| {
             state.settle(amount, 0, who, now);
+            let weight = state.gauge.weight(amount);
             if let Some(fair) = &mut state.fair {
-                fair.unask(who, amount, now);
+                fair.unask(who, weight, now);
             }
         });
         self.tell();
@@ -202,7 +203,11 @@ impl Limit {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Looks at the kind first: other limits are asked as well, and often, and need no lock to say that they are none.
     fn with_budget<R>(&self, act: impl FnOnce(&mut Budget) -> R) -> Option<R> {
+        if self.kind != Kind::Budget {
+            return None;
+        }
         self.with(|state| match &mut state.gauge {
             Gauge::Budget(budget) => Some(act(budget)),
             Gauge::Bucket(_) | Gauge::Places(_) => None,

@@ -6,7 +6,7 @@ use crate::Unit;
 
 /// An amount a period, and how much of it may come at once.
 ///
-/// Amounts are at least 1 and at most [`Rate::MOST`], periods between a millisecond and [`Rate::LONGEST`]: within these bounds the
+/// Amounts are at least 1 and at most [`Rate::MOST`], periods whole seconds up to [`Rate::LONGEST`]: within these bounds the
 /// bucket's arithmetic cannot overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rate {
@@ -20,7 +20,6 @@ impl Rate {
     pub const MOST: u64 = 1_000_000_000_000_000_000;
     /// The longest period.
     pub const LONGEST: Duration = Duration::from_secs(31 * 86_400);
-    const SHORTEST: Duration = Duration::from_millis(1);
 
     /// A rate; without `burst`, with the burst that [`Rate::parse`] describes.
     ///
@@ -35,8 +34,8 @@ impl Rate {
                 ));
             }
         }
-        if period < Self::SHORTEST || period > Self::LONGEST {
-            return Err("the period must be at least a millisecond and at most 31 days".to_owned());
+        if period.is_zero() || period.subsec_nanos() != 0 || period > Self::LONGEST {
+            return Err("the period must be whole seconds, at least one and at most 31 days".to_owned());
         }
         Ok(Self { amount, burst, period })
     }
@@ -44,8 +43,8 @@ impl Rate {
     /// Reads a rate as a configuration states it: `100/s`, `60_000/m` (or `/min`), `5/h`, `1000/d`, `20/10s`; for another burst than
     /// the usual one: `100/s burst 20`. Amounts are in the words of [`Unit::parse`]: of money `2.50/h`, dollars.
     ///
-    /// The usual burst is the whole amount: `5/m` lets five calls pass at once, then one every twelve seconds. For periods of a second
-    /// or less it is a tenth of the amount, but at least ten (or the amount, where that is less): whoever measures `100/s` over ten
+    /// The usual burst is the whole amount: `5/m` lets five calls pass at once, then one every twelve seconds. For periods of a
+    /// second it is a tenth of the amount, but at least ten (or the amount, where that is less): whoever measures `100/s` over ten
     /// seconds must find 1,000, not 1,100, while a few calls that arrive together still pass.
     ///
     /// # Errors
@@ -65,20 +64,16 @@ impl Rate {
         Self::new(amount, period, burst).map_err(fault)
     }
 
-    /// As a configuration states it: `100/s`, `2.5 USD/h`, with its burst where that is not the usual one.
+    /// In messages: `100/s`, `2.5 USD/h`, with its burst where that is not the usual one. But for ` USD`, [`Rate::parse`] reads it.
     pub fn words(self, unit: Unit) -> String {
-        let amount = |count: u64| match unit {
-            Unit::Money => format!("{} USD", aigate_contract::Money::from_trillionths(count.into())),
-            Unit::AudioMs => format!("{}.{:03}", count / 1000, count % 1000),
-            _ => count.to_string(),
-        };
-        let period = match (self.period.as_secs(), self.period.subsec_nanos()) {
-            (1, 0) => "s".to_owned(),
-            (60, 0) => "m".to_owned(),
-            (3600, 0) => "h".to_owned(),
-            (86_400, 0) => "d".to_owned(),
-            (seconds, 0) => format!("{seconds}s"),
-            _ => format!("{}ms", self.period.as_millis()),
+        let currency = if unit == Unit::Money { " USD" } else { "" };
+        let amount = |count: u64| unit.show(count) + currency;
+        let period = match self.period.as_secs() {
+            1 => "s".to_owned(),
+            60 => "m".to_owned(),
+            3600 => "h".to_owned(),
+            86_400 => "d".to_owned(),
+            seconds => format!("{seconds}s"),
         };
         let burst = (self.burst != usual_burst(self.amount, self.period))
             .then(|| format!(" burst {}", amount(self.burst)));
@@ -152,6 +147,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_reads_as_it_is_told_in_messages() {
+        for (text, unit, words) in [
+            ("60_000/min", Unit::Tokens, "60000/m"),
+            ("100/s burst 10", Unit::Requests, "100/s"),
+            ("20/10s burst 7", Unit::Images, "20/10s burst 7"),
+            ("1000/2d", Unit::Rows, "1000/172800s"),
+            ("1.50/h burst 0.005", Unit::AudioMs, "1.5/h burst 0.005"),
+            ("2.50/d burst 1", Unit::Money, "2.5 USD/d burst 1 USD"),
+        ] {
+            let rate = Rate::parse(text, unit).unwrap();
+            assert_eq!(rate.words(unit), words);
+            assert_eq!(Rate::parse(&words.replace(" USD", ""), unit), Ok(rate));
+        }
+    }
+
+    #[test]
     fn what_is_no_rate_is_refused_with_what_would_be_one() {
         for (text, part) in [
             ("", "no period"),
@@ -161,7 +172,7 @@ mod tests {
             ("1.5/s", "whole number"),
             ("100/", "not a period"),
             ("100/week", "not a period"),
-            ("100/0s", "at least a millisecond"),
+            ("100/0s", "whole seconds, at least one"),
             ("100/32d", "31 days"),
             ("100/99999999999999999999s", "not a period"),
             ("100/99999999999999999d", "31 days"),

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    Standing, Unit,
+    Unit,
     limit::{Limit, Reason, Refusal},
 };
 
@@ -21,11 +21,14 @@ pub struct Claim {
 /// The limit that refused a call.
 #[derive(Clone, Debug)]
 pub struct Denied {
-    /// Which.
+    /// The index of its claim.
+    pub index: usize,
+    /// The limit itself.
     pub limit: Arc<Limit>,
     /// Why.
     pub reason: Reason,
-    /// When to come back, if that is known; see [`Refusal::retry_after`].
+    /// When to come back, if that is known: for a rate, exactly when the amount fits if nobody else takes or gives back anything; for a
+    /// budget, when the next day or month begins.
     pub retry_after: Option<Duration>,
 }
 
@@ -36,22 +39,27 @@ pub struct Denied {
 ///
 /// # Errors
 /// The first limit that refuses; what was taken from those before it is given back.
-pub fn reserve(claims: &[Claim], who: &Arc<str>) -> Result<Reservation, Denied> {
+pub fn reserve(claims: Vec<Claim>, who: &Arc<str>) -> Result<Reservation, Denied> {
     let now = Instant::now();
     for (index, claim) in claims.iter().enumerate() {
         if let Err(Refusal { reason, retry_after }) = claim.limit.take(claim.amount, who, now) {
-            for taken in claims[..index].iter().rev() {
-                taken.limit.undo(taken.amount, who, now);
-            }
-            return Err(Denied { limit: Arc::clone(&claim.limit), reason, retry_after });
+            undo(&claims[..index], who, now);
+            return Err(Denied { index, limit: Arc::clone(&claim.limit), reason, retry_after });
         }
     }
-    Ok(Reservation { holds: claims.to_vec(), who: Arc::clone(who) })
+    Ok(Reservation { holds: claims, who: Arc::clone(who) })
+}
+
+fn undo(taken: &[Claim], who: &Arc<str>, now: Instant) {
+    for claim in taken.iter().rev() {
+        claim.limit.undo(claim.amount, who, now);
+    }
 }
 
 /// What a call holds of its limits until it has ended.
 ///
-/// Dropped without having been settled, it is cancelled: what never was sent consumed nothing. A call that was sent and then
+/// Dropped without having been settled, it is cancelled: a call that never was sent consumed nothing, and is as if it had not been
+/// asked. A call that was sent and then
 /// failed or was left has consumed something, and whoever sent it must settle with what that was.
 #[derive(Debug)]
 #[must_use = "dropping a reservation cancels it"]
@@ -61,38 +69,30 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Replaces what was reserved by what the call consumed, and frees its places. `actual` says how much of a unit that was; `None`
-    /// where it is not known: the reserved amount stays, as the best estimate there is.
-    pub fn settle(mut self, actual: impl Fn(Unit) -> Option<u64>) {
-        self.end(|claim| actual(claim.limit.unit()).unwrap_or(claim.amount));
+    /// Replaces what was reserved by what the call consumed, and frees its places. `consumed` says how much of a unit that was, where
+    /// so much was reserved: the same, where nothing better is known.
+    ///
+    /// Each hold leaves the list before its limit is settled and after its amount is known: none is settled twice, and none is lost
+    /// to a panic of `consumed`.
+    pub fn settle(mut self, consumed: impl Fn(Unit, u64) -> u64) {
+        let now = Instant::now();
+        while let Some(claim) = self.holds.last() {
+            let consumed = consumed(claim.limit.unit(), claim.amount);
+            if let Some(claim) = self.holds.pop() {
+                claim.limit.settle(claim.amount, consumed, &self.who, now);
+            }
+        }
     }
 
     /// Gives back everything: the call was not sent.
     pub fn cancel(self) {
         drop(self);
     }
-
-    /// How each of the call's limits stands now, in the order of the claims.
-    pub fn standings(&self) -> impl Iterator<Item = (&Arc<Limit>, Standing)> {
-        self.holds.iter().map(|claim| (&claim.limit, claim.limit.standing()))
-    }
-
-    /// Each hold leaves the list before its limit is settled and after its amount is known: none is settled twice, and none is lost
-    /// to a panic of `consumed`.
-    fn end(&mut self, consumed: impl Fn(&Claim) -> u64) {
-        let now = Instant::now();
-        while let Some(claim) = self.holds.last() {
-            let consumed = consumed(claim);
-            if let Some(claim) = self.holds.pop() {
-                claim.limit.settle(claim.amount, consumed, &self.who, now);
-            }
-        }
-    }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.end(|_| 0);
+        undo(&self.holds, &self.who, Instant::now());
     }
 }
 

@@ -6,6 +6,10 @@ use tokio::time::Instant;
 
 /// The time of day in UTC: the system's clock, read once, and what has passed since on tokio's clock. So the days of a process do not
 /// go back when someone sets the system's clock, and tests decide what day it is. Without leap seconds, like Unix time.
+///
+/// A clock that is wrong when the process starts stays wrong in it, also when it is set right meanwhile: days and months begin and
+/// end so much too early or too late, what an earlier process spent on the true day does not count in another one, and replicas
+/// whose days differ keep them apart. The next start puts it right.
 #[derive(Clone, Copy, Debug)]
 pub struct Wall {
     /// Since 1970, at `at`.

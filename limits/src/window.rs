@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use time::{Date, OffsetDateTime};
+
 const SECONDS_A_DAY: u64 = 86_400;
 
 /// How long a budget lasts.
@@ -17,22 +19,35 @@ pub enum Period {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
     period: Period,
-    /// Days since 1970-01-01, or months since 1970-01.
-    number: i64,
+    /// Its first day.
+    first: Date,
+}
+
+impl Period {
+    /// The word in messages and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
 }
 
 impl Window {
-    /// The day or month that a moment lies in.
+    /// The day or month that a moment lies in; of all moments after 9999-12-31, that one.
     pub fn at(period: Period, since_epoch: Duration) -> Self {
-        let day = i64::try_from(since_epoch.as_secs() / SECONDS_A_DAY).unwrap_or(i64::MAX).min(LAST_DAY);
-        let number = match period {
+        let seconds = i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX);
+        let day = OffsetDateTime::from_unix_timestamp(seconds).map_or(Date::MAX, OffsetDateTime::date);
+        Self::of(period, day)
+    }
+
+    fn of(period: Period, day: Date) -> Self {
+        let first = match period {
             Period::Day => day,
-            Period::Month => {
-                let (year, month, _) = civil(day);
-                (year - 1970) * 12 + month - 1
-            }
+            // Each month has a first.
+            Period::Month => day.replace_day(1).unwrap_or(day),
         };
-        Self { period, number }
+        Self { period, first }
     }
 
     /// Day or month.
@@ -42,25 +57,22 @@ impl Window {
 
     /// The moment when it ends and the next begins, since 1970.
     pub fn end(self) -> Duration {
-        let next = self.number + 1;
-        let day = match self.period {
-            Period::Day => next,
-            Period::Month => days(1970 + next.div_euclid(12), next.rem_euclid(12) + 1, 1),
+        let days = match self.period {
+            Period::Day => 1,
+            Period::Month => self.first.month().length(self.first.year()),
         };
-        Duration::from_secs(u64::try_from(day).unwrap_or(0) * SECONDS_A_DAY)
+        let start = self.first.midnight().assume_utc().unix_timestamp();
+        Duration::from_secs(u64::try_from(start).unwrap_or(0) + u64::from(days) * SECONDS_A_DAY)
     }
 }
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.first.to_calendar_date();
+        write!(f, "{year:04}-{:02}", u8::from(month))?;
         match self.period {
-            Period::Day => {
-                let (year, month, day) = civil(self.number);
-                write!(f, "{year:04}-{month:02}-{day:02}")
-            }
-            Period::Month => {
-                write!(f, "{:04}-{:02}", 1970 + self.number.div_euclid(12), self.number.rem_euclid(12) + 1)
-            }
+            Period::Day => write!(f, "-{day:02}"),
+            Period::Month => Ok(()),
         }
     }
 }
@@ -69,43 +81,22 @@ impl FromStr for Window {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is neither a day such as 2028-02-29 nor a month such as 2028-02");
-        let numbers: Vec<i64> =
-            text.split('-').map(|part| part.parse().map_err(|_| wrong())).collect::<Result<_, _>>()?;
-        let window = match numbers[..] {
-            [year @ 1970..=9999, month @ 1..=12, day @ 1..=31] => {
-                Self { period: Period::Day, number: days(year, month, day) }
-            }
-            [year @ 1970..=9999, month @ 1..=12] => {
-                Self { period: Period::Month, number: (year - 1970) * 12 + month - 1 }
-            }
-            _ => return Err(wrong()),
-        };
-        // A day that its month does not have, or `+1`, prints otherwise.
-        if window.to_string() == text { Ok(window) } else { Err(wrong()) }
+        // What is no number of its place, or written as `+1` or `2`, prints otherwise.
+        read(text).filter(|window| window.first.year() >= 1970 && window.to_string() == text).ok_or_else(
+            || format!("`{text}` is neither a day such as 2028-02-29 nor a month such as 2028-02"),
+        )
     }
 }
 
-/// 9999-12-31.
-const LAST_DAY: i64 = 2_932_896;
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar. The year is counted from March, so that the leap day is its last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month > 2 { year } else { year - 1 };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
-}
-
-/// Year, month and day, so many days after 1970-01-01: [`days`] turned round (Howard Hinnant's `civil_from_days`).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day_of_month)
+fn read(text: &str) -> Option<Window> {
+    let mut parts = text.splitn(3, '-');
+    let (year, month) = (parts.next()?.parse().ok()?, parts.next()?.parse::<u8>().ok()?);
+    let (period, day) = match parts.next() {
+        Some(day) => (Period::Day, day.parse().ok()?),
+        None => (Period::Month, 1),
+    };
+    let day = Date::from_calendar_date(year, month.try_into().ok()?, day).ok()?;
+    Some(Window::of(period, day))
 }
 
 #[cfg(test)]
@@ -115,26 +106,6 @@ mod tests {
     fn at(seconds: u64) -> (String, String) {
         let moment = Duration::from_secs(seconds);
         (Window::at(Period::Day, moment).to_string(), Window::at(Period::Month, moment).to_string())
-    }
-
-    #[test]
-    fn each_day_until_9999_follows_the_one_before_it() {
-        let (mut year, mut month, mut day) = (1970, 1, 1);
-        for number in 0..=LAST_DAY {
-            assert_eq!(civil(number), (year, month, day));
-            assert_eq!(days(year, month, day), number);
-            let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-            let last = match month {
-                2 => 28 + i64::from(leap),
-                4 | 6 | 9 | 11 => 30,
-                _ => 31,
-            };
-            (year, month, day) = match (month, day) {
-                (12, 31) => (year + 1, 1, 1),
-                (_, d) if d == last => (year, month + 1, 1),
-                (_, d) => (year, month, d + 1),
-            };
-        }
     }
 
     #[test]

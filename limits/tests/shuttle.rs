@@ -59,7 +59,7 @@ impl Limits {
         let rate = Rate::new(TOKENS, Duration::from_secs(60), None).unwrap();
         let now = tokio::time::Instant::now();
         let wall = Wall::starting(Duration::ZERO, now);
-        let budget = Budget::new(Money::from_trillionths(MONEY.into()), Period::Day, None, wall, now);
+        let budget = Budget::new(Money::from_trillionths(MONEY.into()), Period::Day, Money::MAX, wall, now);
         Self {
             tokens: Arc::new(Limit::rate("tokens", Unit::Tokens, rate, fair)),
             places: Arc::new(Limit::places("places", PLACES, fair)),
@@ -77,7 +77,7 @@ impl Limits {
         let (tokens, money, consumed, spent) = (amounts(), amounts(), amounts(), amounts());
         let claims = [(&self.tokens, tokens), (&self.places, 1), (&self.money, money)];
         let claims = claims.map(|(limit, amount)| Claim { limit: Arc::clone(limit), amount });
-        let Ok(reservation) = reserve(&claims, who) else { return };
+        let Ok(reservation) = reserve(claims.into(), who) else { return };
         self.check();
         match random.gen_range(0..4) {
             0 => drop(reservation),
@@ -87,7 +87,7 @@ impl Limits {
                 self.consumed.fetch_add(consumed, Ordering::Relaxed);
                 self.spent.fetch_add(spent, Ordering::Relaxed);
                 self.beyond.fetch_add(spent.saturating_sub(money), Ordering::Relaxed);
-                reservation.settle(|unit| Some(if unit == Unit::Money { spent } else { consumed }));
+                reservation.settle(|unit, _| if unit == Unit::Money { spent } else { consumed });
             }
         }
         self.check();

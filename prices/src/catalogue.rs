@@ -84,8 +84,8 @@ impl Catalogue {
         if faults.is_empty() { Ok(Self { layers: vec![Arc::new(layer)] }) } else { Err(faults) }
     }
 
-    /// Lays `other` over these rows: for a model that both have, the other's row wins. A factor changes only rows of its own
-    /// file.
+    /// Lays `other` over these rows: for a model that both have at a place, the other's row wins. A factor changes only rows of
+    /// its own file.
     pub fn extend(&mut self, other: Self) {
         self.layers.splice(0..0, other.layers);
     }
@@ -103,15 +103,17 @@ impl Catalogue {
             return Ok(Arc::new(Price::this_machine()));
         }
         let names = names(place.kind, place.model);
+        let mut elsewhere = None;
         for layer in &self.layers {
-            for name in &names {
-                let found = layer.rows(place, name);
-                if !found.is_empty() {
-                    return layer.price(&found, place, name).map(Arc::new);
-                }
+            let mut found = names.iter().map(|name| (name, layer.rows(place, name)));
+            let Some((name, rows)) = found.find(|(_, rows)| !rows.is_empty()) else { continue };
+            match in_region(&rows, place) {
+                Ok(row) => return layer.price(row, place, name).map(Arc::new),
+                // What is known of another region does not hide what the next file knows of this one.
+                Err(why) => elsewhere = elsewhere.or(Some(why)),
             }
         }
-        Err(self.why_none(place, &names))
+        Err(elsewhere.unwrap_or_else(|| self.why_none(place, &names)))
     }
 
     fn why_none(&self, place: &Place<'_>, names: &[String]) -> String {
@@ -194,8 +196,7 @@ impl Layer {
         rows.filter(|row| row.scope.covers(place.kind, place.task)).collect()
     }
 
-    fn price(&self, rows: &[&Row], place: &Place<'_>, name: &str) -> Result<Price, String> {
-        let row = in_region(rows, place)?;
+    fn price(&self, row: &Row, place: &Place<'_>, name: &str) -> Result<Price, String> {
         let mut about = row.about.clone();
         let mut title = format!("{} {name}", place.kind);
         let mut times = (1, 1);

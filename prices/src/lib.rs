@@ -18,4 +18,3 @@ pub use amount::Amount;
 pub use catalogue::{Catalogue, Place};
 pub use config::{PriceConfig, TierConfig};
 pub use price::Price;
-pub use row::Confidence;

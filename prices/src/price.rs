@@ -18,7 +18,7 @@ pub struct Price {
     factor: (i128, i128),
     /// What the price is of, e.g. `azure gpt-4.1-mini`.
     title: String,
-    about: About,
+    pub(crate) about: About,
 }
 
 /// Where a price is known from.
@@ -125,21 +125,6 @@ impl Price {
             let _ = write!(text, "; {note}");
         }
         text
-    }
-
-    /// The day the price was read, `YYYY-MM-DD`. `None` for the operator's own.
-    pub fn as_of(&self) -> Option<&str> {
-        self.about.as_of.as_deref()
-    }
-
-    /// Where the price was read.
-    pub fn source(&self) -> &str {
-        &self.about.source
-    }
-
-    /// How sure the price is.
-    pub fn confidence(&self) -> Confidence {
-        self.about.confidence
     }
 
     pub(crate) fn new(rates: Rates, factor: (i128, i128), title: String, about: About) -> Self {

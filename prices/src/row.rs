@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use aigate_contract::settings::Fault;
 use schemars::schema_for;
 use serde::{Deserialize, de::DeserializeOwned};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use toml::{Table, Value};
 
 use crate::{amount::Amount, config::PriceConfig, nearest::hint, price::About, rates::Rates};
@@ -12,7 +13,7 @@ use crate::{amount::Amount, config::PriceConfig, nearest::hint, price::About, ra
 /// How sure a price is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Confidence {
+pub(crate) enum Confidence {
     /// From memory, or sources disagree.
     Low,
     /// From one second-hand source.
@@ -23,7 +24,7 @@ pub enum Confidence {
 
 impl Confidence {
     /// The word in the catalogue.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Low => "low",
             Self::Medium => "medium",
@@ -235,15 +236,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// `YYYY-MM-DD`.
+/// `YYYY-MM-DD`, a day that there is.
 fn is_date(text: &str) -> bool {
-    let number = |part: &str, width: usize| {
-        (part.len() == width && part.bytes().all(|byte| byte.is_ascii_digit()))
-            .then(|| part.parse::<u32>().ok())?
-    };
-    let parts: Vec<&str> = text.split('-').collect();
-    let [year, month, day] = parts[..] else { return false };
-    number(year, 4).is_some()
-        && number(month, 2).is_some_and(|month| (1..=12).contains(&month))
-        && number(day, 2).is_some_and(|day| (1..=31).contains(&day))
+    text.len() == "2026-08-21".len() && OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339).is_ok()
 }

@@ -1,4 +1,6 @@
-//! Redis' URL.
+//! Where Redis is: its URL, and whether that and the other settings would do.
+
+use std::{ops::RangeInclusive, time::Duration};
 
 use redis::{
     Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, TlsCertificates,
@@ -6,13 +8,39 @@ use redis::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// Says whether a URL, and certificates for it, would do. Touches no network.
+use crate::keys::Keys;
+
+/// Says whether settings would do. Touches no network.
 ///
 /// # Errors
-/// What is wrong, in words, without the URL: it may hold a password.
-pub fn check_url(url: &SecretString, ca: Option<&[u8]>) -> Result<(), String> {
-    Address::new(url, ca).map(drop)
+/// Which field of [`Settings`](crate::Settings) is wrong, `url`, `ca`, `prefix` or `timeout`, and what is wrong with it, in words, without
+/// the URL: it may hold a password.
+pub fn check(
+    url: &SecretString,
+    ca: Option<&[u8]>,
+    prefix: &str,
+    timeout: Duration,
+) -> Result<(), (&'static str, String)> {
+    usable(url, ca, prefix, timeout).map(drop)
 }
+
+/// What comes of settings that would do.
+pub(crate) fn usable(
+    url: &SecretString,
+    ca: Option<&[u8]>,
+    prefix: &str,
+    timeout: Duration,
+) -> Result<(Address, Keys), (&'static str, String)> {
+    let address = Address::new(url, ca)?;
+    let keys = Keys::new(prefix).map_err(|why| ("prefix", why))?;
+    if !TIMEOUTS.contains(&timeout) {
+        return Err(("timeout", "the timeout must be at least 1 ms and at most 10 s".to_owned()));
+    }
+    Ok((address, keys))
+}
+
+/// How long a call may be made to wait.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
 /// Where Redis is, checked. Has no `Debug`: it knows the password.
 #[derive(Clone)]
@@ -21,8 +49,8 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    pub(crate) fn new(url: &SecretString, ca: Option<&[u8]>) -> Result<Self, String> {
-        let info = read(url.expose_secret())?;
+    fn new(url: &SecretString, ca: Option<&[u8]>) -> Result<Self, (&'static str, String)> {
+        let info = read(url.expose_secret()).map_err(|why| ("url", why))?;
         let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         if tls {
             // Redis' client takes the process' provider. Whoever came first has chosen it: no fault.
@@ -30,16 +58,17 @@ impl Address {
         }
         let client = match ca {
             None => Client::open(info),
-            Some(_) if !tls => return Err("certificates are for `rediss://` URLs only".to_owned()),
+            Some(_) if !tls => return Err(("ca", "certificates are for `rediss://` URLs only".to_owned())),
             Some(pem) if !holds_certificate(pem) => {
-                return Err("the CA file holds no certificate in PEM".to_owned());
+                return Err(("ca", "the CA file holds no certificate in PEM".to_owned()));
             }
             Some(pem) => Client::build_with_tls(
                 info,
                 TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) },
             ),
         };
-        Ok(Self { client: client.map_err(|error| format!("the URL of Redis cannot be used: {error}"))? })
+        let client = client.map_err(|error| ("url", format!("the URL of Redis cannot be used: {error}")))?;
+        Ok(Self { client })
     }
 }
 

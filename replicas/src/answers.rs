@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::{Lost, counts::Counters, keys::Keys, link::Link};
 
 /// The largest answer that is put or got, in bytes.
-pub const MAX_ANSWER: usize = 1 << 20;
+pub(crate) const MAX_ANSWER: usize = 1 << 20;
 /// Answers that wait to be put, and their bytes.
 const QUEUE: usize = 1_024;
 const QUEUE_BYTES: usize = 32 << 20;

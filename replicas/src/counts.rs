@@ -12,8 +12,6 @@ use crate::Observe;
 /// What has happened since the start, and what waits now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Round trips that were answered.
-    pub round_trips: u64,
     /// Times a connection that stood was lost, whichever of the two.
     pub losses: u64,
     /// Answers that did not come within the timeout.
@@ -31,13 +29,13 @@ pub struct Counts {
 }
 
 pub(crate) struct Counters {
-    round_trips: AtomicU64,
     losses: AtomicU64,
     timeouts: AtomicU64,
     script_errors: AtomicU64,
     settles_dropped: AtomicU64,
     puts_dropped: AtomicU64,
     floors_dropped: AtomicU64,
+    unasked: AtomicU64,
     observe: Option<Observe>,
 }
 
@@ -45,20 +43,19 @@ impl Counters {
     pub(crate) fn new(observe: Option<Observe>) -> Self {
         let zero = AtomicU64::default;
         Self {
-            round_trips: zero(),
             losses: zero(),
             timeouts: zero(),
             script_errors: zero(),
             settles_dropped: zero(),
             puts_dropped: zero(),
             floors_dropped: zero(),
+            unasked: zero(),
             observe,
         }
     }
 
     pub(crate) fn counts(&self, settles_waiting: usize) -> Counts {
         Counts {
-            round_trips: self.round_trips.load(Relaxed),
             losses: self.losses.load(Relaxed),
             timeouts: self.timeouts.load(Relaxed),
             script_errors: self.script_errors.load(Relaxed),
@@ -70,7 +67,6 @@ impl Counters {
     }
 
     pub(crate) fn round_trip(&self, what: &'static str, took: Duration) {
-        self.round_trips.fetch_add(1, Relaxed);
         if let Some(observe) = &self.observe {
             observe(what, took);
         }
@@ -91,6 +87,12 @@ impl Counters {
     pub(crate) fn settle_dropped(&self) {
         say(&self.settles_dropped, |count| {
             warn!(count, "too much waits to be settled in the shared Redis: dropped")
+        });
+    }
+
+    pub(crate) fn unasked(&self, why: &str) {
+        say(&self.unasked, |count| {
+            warn!(count, why, "the shared Redis cannot be asked this: limits are not shared for such calls");
         });
     }
 

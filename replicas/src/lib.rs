@@ -43,7 +43,6 @@ mod trips;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use redis::Cmd;
 use secrecy::SecretString;
 use tokio::{
     sync::watch,
@@ -51,8 +50,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub use self::{
+    address::check,
+    counts::Counts,
+    settle::Settle,
+    take::{Decision, LARGEST, Rate, Standing, Take},
+    trips::Trip,
+};
 use self::{
-    address::Address,
     answers::Answers,
     counts::Counters,
     floors::Floors,
@@ -60,14 +65,6 @@ use self::{
     link::{Link, Role},
     outbox::{Item, Outbox},
     trips::Trips,
-};
-pub use self::{
-    address::check_url,
-    answers::MAX_ANSWER,
-    counts::Counts,
-    settle::{MAX_SETTLES, Settle},
-    take::{Decision, LARGEST, MAX_TAKES, Rate, Standing, Take},
-    trips::Trip,
 };
 
 /// Told how long Redis took to answer: to what (`take`, `settle`, `trips`, `get`, `put`), and the time.
@@ -138,11 +135,10 @@ impl Shared {
     /// # Errors
     /// What is wrong with a setting, in words, without secrets.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let address = Address::new(&settings.url, settings.ca.as_deref())?;
-        let keys = Arc::new(Keys::new(&settings.prefix)?);
-        if settings.timeout < Duration::from_millis(1) || settings.timeout > Duration::from_secs(10) {
-            return Err("the timeout must be at least 1 ms and at most 10 s".to_owned());
-        }
+        let (address, keys) =
+            address::usable(&settings.url, settings.ca.as_deref(), &settings.prefix, settings.timeout)
+                .map_err(|(_, why)| why)?;
+        let keys = Arc::new(keys);
         tokio::runtime::Handle::try_current()
             .map_err(|_| "there is no tokio runtime to connect in".to_owned())?;
 
@@ -167,15 +163,17 @@ impl Shared {
     /// Takes all of it or nothing, for all replicas, in one step.
     ///
     /// # Errors
-    /// There is no decision, within the timeout; nothing is held. At once while Redis is lost, or when a number is larger than [`LARGEST`].
+    /// There is no decision, within the timeout; nothing is held. At once while Redis is lost, or when this cannot be asked: more than
+    /// 64 takes, too long a name, too large a number. That is logged, now and then.
     pub async fn take(&self, takes: &[Take]) -> Result<Decision, Lost> {
         if let Some(why) = take::fault(takes) {
+            self.counters.unasked(&why);
             return Err(Lost { why: format!("it was not asked: {why}").into() });
         }
         let line = self.limits.line()?;
         let mut undo = Undo { outbox: &self.outbox, takes, armed: true };
-        let write = |command: &mut Cmd| take::write(command, takes, &self.keys, &self.floors, line.number);
-        let answer = self.limits.run("take", &line, &scripts::TAKE, &write).await;
+        let script = take::ask(takes, &self.keys, &self.floors, line.number);
+        let answer = self.limits.run("take", &line, &script).await;
         let decision = answer.and_then(|answer| take::read(takes, answer));
         undo.armed = decision.as_ref().is_err_and(|failure| failure.done);
         let decision = decision.map_err(|failure| failure.lost)?;
@@ -183,18 +181,20 @@ impl Shared {
         Ok(decision)
     }
 
-    /// Settles what was granted. Never waits: it is sent as soon as Redis is there, exactly once. Of more than [`MAX_SETTLES`] that wait for a lost
-    /// Redis the newest are dropped, counted and logged; money that was spent without a reservation is summed up and not dropped.
+    /// Settles what was granted. Never waits: it is sent as soon as Redis is there, exactly once. Of more than 10,000 that
+    /// wait for a lost Redis the newest are dropped, counted and logged: what they reserved counts as spent when its lease runs out, a
+    /// place is free then. Money spent without a reservation is summed up by budget, and none of it is dropped.
     pub fn settle(&self, settles: impl IntoIterator<Item = Settle>) {
         self.outbox.push(settles.into_iter().map(Item::Settle));
     }
 
-    /// Renews the leases of the places and reservations that were granted, all together; rates have none. Never waits.
+    /// Renews the leases of the places and reservations that were granted, all together; rates have none. Never waits. While
+    /// Redis is lost, each list takes the place of the one before.
     ///
     /// Call it every third of a lease for calls that are still under way, and under the lock that guards their settling: a place
     /// that is renewed after it was released is taken again, for one lease. One that Redis forgot is taken again on purpose.
     pub fn renew<'a>(&self, takes: impl IntoIterator<Item = &'a Take>) {
-        self.outbox.push(takes.into_iter().filter(|take| take.is_leased()).cloned().map(Item::Renew));
+        self.outbox.renew(takes.into_iter().filter_map(Take::lease));
     }
 
     /// Tells all replicas, this one too, that a deployment is to be left alone for so long from now. A shorter time than is
@@ -216,7 +216,7 @@ impl Shared {
         self.answers.get(key).await
     }
 
-    /// Puts an answer of at most [`MAX_ANSWER`] bytes under a key for a time. Never waits; what does not fit into the queue, is too
+    /// Puts an answer of at most 1 MiB under a key for a time. Never waits; what does not fit into the queue, is too
     /// large, or cannot be delivered is dropped and counted.
     pub fn put(&self, key: &[u8; 32], answer: Bytes, ttl: Duration) {
         self.answers.put(key, answer, ttl);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, PushKind, RedisError, ServerErrorKind, Value,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, ErrorKind, PushInfo, PushKind, RedisError, ScriptInvocation, ServerErrorKind,
+    Value, aio::MultiplexedConnection,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -16,15 +16,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use crate::{
-    Lost,
-    address::Address,
-    counts::Counters,
-    floors::Floors,
-    keys::Keys,
-    scripts::{self, Script},
-    settle,
-};
+use crate::{Lost, address::Address, counts::Counters, keys::Keys, scripts, settle};
 
 /// How long connecting may take. Nobody waits for it.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -107,23 +99,10 @@ impl Link {
         &self,
         what: &'static str,
         line: &Line,
-        script: &Script,
-        write: &(dyn Fn(&mut Cmd) + Sync),
+        script: &ScriptInvocation<'_>,
     ) -> Result<Value, Failure> {
-        let (mut known, mut unknown) = (script.by_hash(), None);
-        write(&mut known);
         let mut connection = line.connection.clone();
-        let asking = async {
-            match known.query_async(&mut connection).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    let command = unknown.insert(script.by_source());
-                    write(command);
-                    command.query_async(&mut connection).await
-                }
-                answer => answer,
-            }
-        };
-        self.bounded(what, line.number, self.timeout, asking).await
+        self.bounded(what, line.number, self.timeout, script.invoke_async(&mut connection)).await
     }
 
     /// Asks within a time.
@@ -228,27 +207,34 @@ impl Link {
     /// Makes a new connection useful, and sees that it answers within the timeout.
     async fn greet(&self, line: &mut Line) -> Result<(), String> {
         let words = |error: RedisError| error.to_string();
-        let mut greeting = redis::cmd("PING");
         if let Role::Limits { keys, .. } = &self.role {
             for script in [&scripts::TAKE, &scripts::SETTLE, &scripts::TRIPS] {
-                script.load().exec_async(&mut line.connection).await.map_err(words)?;
+                script.load_async(&mut line.connection).await.map_err(words)?;
             }
             if let Err(error) = line.connection.subscribe(keys.trips()).await {
                 warn!(%error, "the shared Redis sends no messages: other replicas' trips are learnt within a second only");
             }
-            // From here on, Redis refuses what still comes on earlier connections.
-            greeting = scripts::SETTLE.by_hash();
-            let none = Floors::new(Arc::clone(&self.counters));
-            settle::write(&mut greeting, &[], keys, &none, line.number, 0);
         }
-        let answer =
-            timeout_at(Instant::now() + self.timeout, greeting.exec_async(&mut line.connection)).await;
+        let connection = &mut line.connection;
+        let greeting = async {
+            match &self.role {
+                // From here on, Redis refuses what still comes on earlier connections.
+                Role::Limits { keys, .. } => {
+                    settle::begin(keys, line.number, 0).invoke_async(connection).await
+                }
+                Role::Answers => redis::cmd("PING").exec_async(connection).await,
+            }
+        };
+        let answer = timeout_at(Instant::now() + self.timeout, greeting).await;
         answer.map_err(|_| format!("it does not answer within {:?}", self.timeout))?.map_err(words)
     }
 
     fn rise(&self, line: Line) {
-        self.state().line = Some(line);
+        let mut state = self.state();
+        state.line = Some(line);
+        // Under the lock, as in `lose`: a loss in between would be overwritten, and nobody would connect again.
         self.up.send_replace(true);
+        drop(state);
         info!(connection = self.name(), "the shared Redis is there");
     }
 

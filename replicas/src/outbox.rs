@@ -18,9 +18,13 @@ use crate::{
     floors::Floors,
     keys::Keys,
     link::{Failure, Link},
-    scripts::{self, whole_numbers},
-    settle::{self, MAX_SETTLES, budget_of},
+    scripts::whole_numbers,
+    settle::{self, budget_of},
+    take::Lease,
 };
+
+/// The most that waits to be settled.
+pub(crate) const MAX_SETTLES: usize = 10_000;
 
 /// Items of one batch. Redis does nothing else meanwhile: some microseconds an item. Few make a busy Redis fall behind, since one
 /// batch is on its way at a time and decisions are many.
@@ -30,7 +34,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 pub(crate) enum Item {
     Settle(Settle),
-    Renew(Take),
+    Renew(Lease),
     Trip { deployment: Arc<str>, until: Instant },
 }
 
@@ -45,47 +49,46 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<Item>,
-    /// Money spent without a reservation: summed up, so that a long loss does not drop any.
+    /// What is renewed: the last list, of what is held at present. It goes first: nothing in it was settled before it was made.
+    renewals: Vec<Lease>,
+    /// Money spent without a reservation: summed up, so that a long loss does not drop any. No more than there are budgets.
     spent: HashMap<Arc<str>, (u64, Duration)>,
     on_their_way: usize,
 }
 
 impl Waiting {
     fn count(&self) -> usize {
-        self.items.len() + self.spent.len() + self.on_their_way
+        self.renewals.len() + self.settles()
     }
 
-    fn has_room(&self) -> bool {
-        self.count() < MAX_SETTLES
+    fn settles(&self) -> usize {
+        self.items.len() + self.spent.len() + self.on_their_way
     }
 
     /// Says whether there was room for it.
     fn add(&mut self, item: Item) -> bool {
-        let room = self.has_room();
         match item {
             // As much was used as was taken.
-            Item::Settle(Settle::Rate { change: 0, .. }) => return true,
-            Item::Settle(Settle::Spent { key, actual, expires }) => match self.spent.get_mut(&key) {
-                Some((sum, longest)) => {
-                    *sum = sum.saturating_add(actual);
-                    *longest = expires.max(*longest);
-                    return true;
-                }
-                None if room => drop(self.spent.insert(key, (actual, expires))),
-                None => {}
-            },
-            item if room => self.items.push_back(item),
-            _ => {}
+            Item::Settle(Settle::Taken { take: Take::Rate { count, .. }, actual }) if actual == count => {}
+            Item::Settle(Settle::Spent { key, actual, expires }) => {
+                let (sum, longest) = self.spent.entry(key).or_default();
+                *sum = sum.saturating_add(actual);
+                *longest = expires.max(*longest);
+            }
+            item if self.settles() < MAX_SETTLES => self.items.push_back(item),
+            _ => return false,
         }
-        room
+        true
     }
 
     fn next(&mut self) -> Vec<Item> {
-        let sums: Vec<_> = self.spent.keys().take(BATCH).cloned().collect();
+        let renewals = self.renewals.split_off(self.renewals.len().saturating_sub(BATCH));
+        let mut batch: Vec<_> = renewals.into_iter().map(Item::Renew).collect();
+        let sums: Vec<_> = self.spent.keys().take(BATCH - batch.len()).cloned().collect();
         let sums = sums.into_iter().filter_map(|key| self.spent.remove_entry(&key));
-        let mut batch: Vec<_> = sums
-            .map(|(key, (actual, expires))| Item::Settle(Settle::Spent { key, actual, expires }))
-            .collect();
+        batch.extend(
+            sums.map(|(key, (actual, expires))| Item::Settle(Settle::Spent { key, actual, expires })),
+        );
         let rest = (BATCH - batch.len()).min(self.items.len());
         batch.extend(self.items.drain(..rest));
         self.on_their_way = batch.len();
@@ -111,6 +114,14 @@ impl Outbox {
             self.count.send_replace(waiting.count());
             self.news.notify_one();
         }
+    }
+
+    /// Renews leases, instead of those that wait for it: what is in no list any more has been settled.
+    pub(crate) fn renew(&self, leases: impl IntoIterator<Item = Lease>) {
+        let mut waiting = self.waiting();
+        waiting.renewals = leases.into_iter().collect();
+        self.count.send_replace(waiting.count());
+        self.news.notify_one();
     }
 
     /// How many wait or are on their way.
@@ -163,9 +174,8 @@ impl Outbox {
         number: u64,
     ) -> Result<(), Failure> {
         let line = link.line()?;
-        let write =
-            |command: &mut redis::Cmd| settle::write(command, batch, keys, floors, line.number, number);
-        let answer = link.run("settle", &line, &scripts::SETTLE, &write).await?;
+        let script = settle::tell(batch, keys, floors, line.number, number);
+        let answer = link.run("settle", &line, &script).await?;
         let (fault, spent) =
             read(answer).unwrap_or(("its answer to a settling cannot be read".to_owned(), Vec::new()));
         if !fault.is_empty() {

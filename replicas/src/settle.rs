@@ -2,47 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::Cmd;
+use redis::ScriptInvocation;
 use tokio::time::Instant;
 
-use crate::{Rate, Take, floors::Floors, keys::Keys, outbox::Item, take::LARGEST, trips};
+use crate::{
+    Take,
+    floors::Floors,
+    keys::Keys,
+    outbox::Item,
+    scripts,
+    take::{LARGEST, Lease},
+    trips,
+};
 
-/// The most that waits to be settled.
-pub const MAX_SETTLES: usize = 10_000;
-
-/// What happened to something that was granted. [`Take::settle`] makes it.
+/// What happened after a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settle {
-    /// More, or less than nothing, is taken from a rate.
-    Rate {
-        /// Whose bucket.
-        key: Arc<str>,
-        /// How it fills.
-        rate: Rate,
-        /// What is taken; below 0 it is given back, up to the burst. A bucket may be left with a debt.
-        change: i64,
-    },
-    /// A place is free.
-    Place {
-        /// Whose places.
-        key: Arc<str>,
-        /// Who held it.
-        holder: Arc<str>,
-    },
-    /// What was reserved is free, and something is spent, perhaps more.
-    Budget {
-        /// Whose, and of which window.
-        key: Arc<str>,
-        /// Who reserved it.
-        holder: Arc<str>,
-        /// What was reserved.
-        reserved: u64,
-        /// What is spent.
+    /// What was granted has been used; see [`Take::settle`].
+    Taken {
+        /// What was granted.
+        take: Take,
+        /// How much of it was used, perhaps more. What was taken too much from a rate is given back, up to the burst; what was taken
+        /// too little is a debt. A place is free whatever the number.
         actual: u64,
-        /// As in [`Take::Budget`].
-        floor: u64,
-        /// As in [`Take::Budget`].
-        expires: Duration,
     },
     /// Money is spent that was not reserved here, such as while Redis was lost.
     Spent {
@@ -55,68 +37,78 @@ pub enum Settle {
     },
 }
 
-/// Keys and arguments of `settle.lua`.
-pub(crate) fn write(command: &mut Cmd, items: &[Item], keys: &Keys, floors: &Floors, line: u64, batch: u64) {
-    let count = items.iter().map(|item| 1 + usize::from(budget_of(item).is_some())).sum::<usize>();
-    command.arg(1 + count).arg(keys.replica());
+/// What `settle.lua` is told of a connection and a batch, before its items.
+pub(crate) fn begin(keys: &Keys, line: u64, batch: u64) -> ScriptInvocation<'static> {
+    let mut script = scripts::SETTLE.prepare_invoke();
+    script.key(keys.replica()).arg(line).arg(batch);
+    script
+}
+
+/// What `settle.lua` is told.
+pub(crate) fn tell(
+    items: &[Item],
+    keys: &Keys,
+    floors: &Floors,
+    line: u64,
+    batch: u64,
+) -> ScriptInvocation<'static> {
+    let mut script = begin(keys, line, batch);
     for item in items {
         match item {
-            Item::Settle(Settle::Rate { key, .. }) | Item::Renew(Take::Rate { key, .. }) => {
-                command.arg(keys.rate(key))
+            Item::Settle(Settle::Taken { take, actual }) => settle(&mut script, take, *actual, keys, floors),
+            Item::Settle(Settle::Spent { key, actual, expires }) => {
+                // No reservation has an empty name.
+                budget(&mut script, key, floors.of(key), *actual, String::new(), *expires, keys);
             }
-            Item::Settle(Settle::Place { key, .. }) | Item::Renew(Take::Places { key, .. }) => {
-                command.arg(keys.places(key))
-            }
-            Item::Settle(Settle::Budget { key, .. } | Settle::Spent { key, .. })
-            | Item::Renew(Take::Budget { key, .. }) => command.arg(keys.budget(key)).arg(keys.leases(key)),
-            Item::Trip { .. } => command.arg(keys.trips()),
-        };
-    }
-    command.arg(line).arg(batch);
-    for item in items {
-        match item {
-            Item::Settle(settle) => write_settle(command, settle, floors),
-            Item::Renew(take) => write_renewal(command, take, floors),
+            Item::Renew(lease) => renew(&mut script, lease, keys, floors),
             Item::Trip { deployment, until } => {
                 let left = microseconds(until.saturating_duration_since(Instant::now()));
-                command.arg("T").arg(&**deployment).arg(left).arg(keys.trips()).arg(trips::MOST);
+                script.key(keys.trips());
+                script.arg("T").arg(&**deployment).arg(left).arg(keys.trips()).arg(trips::MOST);
             }
+        }
+    }
+    script
+}
+
+fn settle(script: &mut ScriptInvocation<'_>, take: &Take, actual: u64, keys: &Keys, floors: &Floors) {
+    match take {
+        Take::Rate { key, rate, count } => {
+            rate.write(script.key(keys.rate(key)).arg("R"));
+            script.arg(number(actual).cast_signed() - number(*count).cast_signed());
+        }
+        Take::Places { key, holder, .. } => {
+            script.key(keys.places(key)).arg("P").arg(&**holder);
+        }
+        Take::Budget { key, amount, floor, holder, expires, .. } => {
+            let floor = floors.of(key).max(*floor);
+            budget(script, key, floor, actual, member(*amount, holder), *expires, keys);
         }
     }
 }
 
-fn write_settle(command: &mut Cmd, settle: &Settle, floors: &Floors) {
-    match settle {
-        Settle::Rate { rate, change, .. } => {
-            rate.write(command.arg("R"));
-            command.arg((*change).clamp(-LARGEST.cast_signed(), LARGEST.cast_signed()))
-        }
-        Settle::Place { holder, .. } => command.arg("P").arg(&**holder),
-        Settle::Budget { key, holder, reserved, actual, floor, expires } => {
-            command.arg("B").arg(number(floors.of(key).max(*floor))).arg(number(*actual));
-            command.arg(member(*reserved, holder)).arg(microseconds(*expires))
-        }
-        // No reservation has an empty name.
-        Settle::Spent { key, actual, expires } => command
-            .arg("B")
-            .arg(number(floors.of(key)))
-            .arg(number(*actual))
-            .arg("")
-            .arg(microseconds(*expires)),
-    };
+fn budget(
+    script: &mut ScriptInvocation<'_>,
+    key: &str,
+    floor: u64,
+    actual: u64,
+    member: String,
+    expires: Duration,
+    keys: &Keys,
+) {
+    script.key(keys.budget(key)).key(keys.leases(key));
+    script.arg("B").arg(number(floor)).arg(number(actual)).arg(member).arg(microseconds(expires));
 }
 
-fn write_renewal(command: &mut Cmd, take: &Take, floors: &Floors) {
-    match take {
-        // The outbox is not given any: a rate has no lease. Changing it by nothing is the same.
-        Take::Rate { rate, .. } => {
-            rate.write(command.arg("R"));
-            command.arg(0)
+fn renew(script: &mut ScriptInvocation<'_>, lease: &Lease, keys: &Keys, floors: &Floors) {
+    match lease {
+        Lease::Place { key, holder, time } => {
+            script.key(keys.places(key)).arg("N").arg(&**holder).arg(microseconds(*time))
         }
-        Take::Places { holder, lease, .. } => command.arg("N").arg(&**holder).arg(microseconds(*lease)),
-        Take::Budget { key, amount, floor, holder, lease, expires, .. } => {
-            command.arg("M").arg(number(floors.of(key).max(*floor))).arg(member(*amount, holder));
-            command.arg(microseconds(*lease)).arg(microseconds(*expires))
+        Lease::Money { key, amount, floor, holder, time, expires } => {
+            script.key(keys.budget(key)).key(keys.leases(key));
+            script.arg("M").arg(number(floors.of(key).max(*floor))).arg(member(*amount, holder));
+            script.arg(microseconds(*time)).arg(microseconds(*expires))
         }
     };
 }
@@ -124,8 +116,11 @@ fn write_renewal(command: &mut Cmd, take: &Take, floors: &Floors) {
 /// The budget that an item is about, and how long it is kept.
 pub(crate) fn budget_of(item: &Item) -> Option<(&Arc<str>, Duration)> {
     match item {
-        Item::Settle(Settle::Budget { key, expires, .. } | Settle::Spent { key, expires, .. })
-        | Item::Renew(Take::Budget { key, expires, .. }) => Some((key, *expires)),
+        Item::Settle(
+            Settle::Taken { take: Take::Budget { key, expires, .. }, .. }
+            | Settle::Spent { key, expires, .. },
+        )
+        | Item::Renew(Lease::Money { key, expires, .. }) => Some((key, *expires)),
         _ => None,
     }
 }

@@ -2,21 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Cmd, Value};
+use redis::{ScriptInvocation, Value};
 
 use crate::{
     Lost,
     floors::Floors,
     keys::Keys,
     link::Failure,
-    scripts::whole_numbers,
+    scripts::{self, whole_numbers},
     settle::{Settle, member, microseconds, number},
 };
 
 /// The largest number that Redis' scripts count exactly: 2^53 - 1. In billionths of a dollar it is 9 million dollars.
 pub const LARGEST: u64 = (1 << 53) - 1;
 /// The most that one decision is over.
-pub const MAX_TAKES: usize = 64;
+pub(crate) const MAX_TAKES: usize = 64;
 const MAX_KEY: usize = 512;
 const MAX_HOLDER: usize = 128;
 const MAX_LEASE: Duration = Duration::from_secs(31 * 86_400);
@@ -44,8 +44,6 @@ pub enum Take {
         rate: Rate,
         /// How much; 0 is let through unless there is a debt.
         count: u64,
-        /// How much must be left for others.
-        keep: u64,
     },
     /// One of so many places.
     Places {
@@ -53,8 +51,6 @@ pub enum Take {
         key: Arc<str>,
         /// How many there are.
         max: u64,
-        /// How many must be left for others, unless all are free.
-        keep: u64,
         /// Who holds it: a name that no other call on any replica has, of at most 128 bytes.
         holder: Arc<str>,
         /// How long it is held without being renewed: so long a dead replica's places are missed. 1 ms to 31 days.
@@ -91,19 +87,12 @@ pub enum Standing {
         /// How long until it is full.
         reset: Duration,
     },
-    /// Places.
-    Places {
-        /// What is free.
-        remaining: u64,
-    },
+    /// Places: nobody asks.
+    Places,
     /// A budget.
     Budget {
         /// What is spent.
         spent: u64,
-        /// What is reserved by calls under way.
-        reserved: u64,
-        /// What is left of the limit.
-        remaining: u64,
     },
 }
 
@@ -117,7 +106,7 @@ pub enum Decision {
     },
     /// Nothing.
     Denied {
-        /// The first that refused.
+        /// The first that refused, an index into what was asked.
         index: usize,
         /// The longest that any rate wants to wait, to the microsecond; nothing if only places and budgets refused: nobody knows
         /// when a call ends, and the caller knows when a window does.
@@ -139,29 +128,29 @@ impl Decision {
 impl Take {
     /// What settles it after it was granted and `actual` of it was used; a place is released whatever the number.
     pub fn settle(&self, actual: u64) -> Settle {
-        match self {
-            Self::Rate { key, rate, count, .. } => {
-                let change = actual.min(LARGEST).cast_signed() - (*count).min(LARGEST).cast_signed();
-                Settle::Rate { key: Arc::clone(key), rate: *rate, change }
-            }
-            Self::Places { key, holder, .. } => {
-                Settle::Place { key: Arc::clone(key), holder: Arc::clone(holder) }
-            }
-            Self::Budget { key, amount, floor, holder, expires, .. } => Settle::Budget {
-                key: Arc::clone(key),
-                holder: Arc::clone(holder),
-                reserved: *amount,
-                actual,
-                floor: *floor,
-                expires: *expires,
-            },
-        }
+        Settle::Taken { take: self.clone(), actual }
     }
 
     /// Whether it is held by a lease, and may be renewed.
     pub fn is_leased(&self) -> bool {
         !matches!(self, Self::Rate { .. })
     }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        match self.clone() {
+            Self::Rate { .. } => None,
+            Self::Places { key, holder, lease: time, .. } => Some(Lease::Place { key, holder, time }),
+            Self::Budget { key, amount, floor, holder, lease: time, expires, .. } => {
+                Some(Lease::Money { key, amount, floor, holder, time, expires })
+            }
+        }
+    }
+}
+
+/// What is held for a time only: see the fields of [`Take`].
+pub(crate) enum Lease {
+    Place { key: Arc<str>, holder: Arc<str>, time: Duration },
+    Money { key: Arc<str>, amount: u64, floor: u64, holder: Arc<str>, time: Duration, expires: Duration },
 }
 
 impl Rate {
@@ -205,39 +194,34 @@ fn lease_fault(holder: &str, lease: Duration) -> Option<String> {
     (!fits).then(|| "a lease must be from 1 ms to 31 days".to_owned())
 }
 
-/// Keys and arguments of `take.lua`.
-pub(crate) fn write(command: &mut Cmd, takes: &[Take], keys: &Keys, floors: &Floors, line: u64) {
-    let budgets = takes.iter().filter(|take| matches!(take, Take::Budget { .. })).count();
-    command.arg(1 + takes.len() + budgets).arg(keys.replica());
+/// What is asked of `take.lua`.
+pub(crate) fn ask(takes: &[Take], keys: &Keys, floors: &Floors, line: u64) -> ScriptInvocation<'static> {
+    let mut script = scripts::TAKE.prepare_invoke();
+    script.key(keys.replica()).arg(line);
     for take in takes {
         match take {
-            Take::Rate { key, .. } => command.arg(keys.rate(key)),
-            Take::Places { key, .. } => command.arg(keys.places(key)),
-            Take::Budget { key, .. } => command.arg(keys.budget(key)).arg(keys.leases(key)),
-        };
-    }
-    command.arg(line);
-    for take in takes {
-        match take {
-            Take::Rate { rate, count, keep, .. } => {
-                rate.write(command.arg("R"));
-                command.arg(number(*count)).arg(number(*keep))
+            Take::Rate { key, rate, count } => {
+                rate.write(script.key(keys.rate(key)).arg("R"));
+                script.arg(number(*count))
             }
-            Take::Places { max, keep, holder, lease, .. } => {
-                command.arg("P").arg(number(*max)).arg(number(*keep)).arg(&**holder).arg(microseconds(*lease))
+            Take::Places { key, max, holder, lease } => {
+                script.key(keys.places(key)).arg("P").arg(number(*max));
+                script.arg(&**holder).arg(microseconds(*lease))
             }
             Take::Budget { key, limit, amount, floor, holder, lease, expires } => {
                 let floor = floors.of(key).max(*floor);
-                command.arg("B").arg(number(*limit)).arg(number(*amount)).arg(number(floor));
-                command.arg(member(*amount, holder)).arg(microseconds(*lease)).arg(microseconds(*expires))
+                script.key(keys.budget(key)).key(keys.leases(key));
+                script.arg("B").arg(number(*limit)).arg(number(*amount)).arg(number(floor));
+                script.arg(member(*amount, holder)).arg(microseconds(*lease)).arg(microseconds(*expires))
             }
         };
     }
+    script
 }
 
 impl Rate {
-    pub(crate) fn write(self, command: &mut Cmd) {
-        command.arg(number(self.amount)).arg(microseconds(self.per)).arg(number(self.burst));
+    pub(crate) fn write(self, script: &mut ScriptInvocation<'_>) {
+        script.arg(number(self.amount)).arg(microseconds(self.per)).arg(number(self.burst));
     }
 }
 
@@ -259,7 +243,8 @@ pub(crate) fn read(takes: &[Take], answer: Value) -> Result<Decision, Failure> {
     Ok(if *granted == 1 {
         Decision::Granted { standings }
     } else {
-        let index = usize::try_from(*index).map_err(|_| unreadable())?;
+        let index = usize::try_from(*index).ok().filter(|index| *index < takes.len());
+        let index = index.ok_or_else(unreadable)?;
         Decision::Denied {
             index,
             retry_after: u64::try_from(*wait).ok().map(Duration::from_micros),
@@ -271,11 +256,8 @@ pub(crate) fn read(takes: &[Take], answer: Value) -> Result<Decision, Failure> {
 fn standing(take: &Take, one: u64, other: u64) -> Standing {
     match take {
         Take::Rate { .. } => Standing::Rate { remaining: one, reset: Duration::from_micros(other) },
-        Take::Places { .. } => Standing::Places { remaining: one },
-        Take::Budget { limit, .. } => {
-            let remaining = limit.saturating_sub(one.saturating_add(other));
-            Standing::Budget { spent: one, reserved: other, remaining }
-        }
+        Take::Places { .. } => Standing::Places,
+        Take::Budget { .. } => Standing::Budget { spent: one },
     }
 }
 

@@ -127,11 +127,11 @@ async fn arrived(shared: &Shared) {
 }
 
 fn rate(key: &str, amount: u64, per: Duration, burst: u64, count: u64) -> Take {
-    Take::Rate { key: key.into(), rate: Rate { amount, per, burst }, count, keep: 0 }
+    Take::Rate { key: key.into(), rate: Rate { amount, per, burst }, count }
 }
 
 fn place(key: &str, max: u64, holder: &str) -> Take {
-    Take::Places { key: key.into(), max, keep: 0, holder: holder.into(), lease: HOUR }
+    Take::Places { key: key.into(), max, holder: holder.into(), lease: HOUR }
 }
 
 fn budget(key: &str, limit: u64, amount: u64, holder: &str) -> Take {
@@ -166,17 +166,29 @@ async fn standing(shared: &Shared, take: &Take) -> Standing {
 }
 
 async fn spent_and_reserved(shared: &Shared, key: &str) -> (u64, u64) {
-    match standing(shared, &budget(key, crate::LARGEST, 0, "nobody")).await {
-        Standing::Budget { spent, reserved, .. } => (spent, reserved),
-        other => panic!("{other:?}"),
-    }
+    // A decision brings it up to date.
+    let told = standing(shared, &budget(key, crate::LARGEST, 0, "nobody")).await;
+    let mut command = redis::cmd("HMGET");
+    command.arg(shared.keys.budget(key)).arg("spent").arg("reserved");
+    let (spent, reserved): (Option<u64>, Option<u64>) = look(shared, &command).await;
+    assert_eq!(told, Standing::Budget { spent: spent.unwrap_or(0) });
+    (spent.unwrap_or(0), reserved.unwrap_or(0))
 }
 
 async fn free_places(shared: &Shared, key: &str, max: u64) -> u64 {
-    match standing(shared, &place(key, max, "nobody")).await {
-        Standing::Places { remaining } => remaining,
-        other => panic!("{other:?}"),
-    }
+    const HELD: &str = "local clock = redis.call('TIME')
+        local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+        return redis.call('ZCOUNT', KEYS[1], string.format('(%.0f', now), '+inf')";
+    let mut command = redis::cmd("EVAL");
+    command.arg(HELD).arg(1).arg(shared.keys.places(key));
+    max - look::<u64>(shared, &command).await
+}
+
+/// Asks Redis past the replica, on its connection.
+async fn look<T: redis::FromRedisValue>(shared: &Shared, command: &redis::Cmd) -> T {
+    let line = shared.limits.line().unwrap();
+    let answer = shared.limits.ask("look", &line, PATIENT, command).await;
+    redis::from_redis_value(answer.map_err(|failure| failure.lost).unwrap()).unwrap()
 }
 
 async fn left_of_rate(shared: &Shared, take: &Take) -> u64 {

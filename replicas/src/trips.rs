@@ -81,10 +81,7 @@ impl Trips {
 
 async fn read(link: &Link, keys: &Keys) -> Result<Vec<Trip>, Failure> {
     let line = link.line()?;
-    let write = |command: &mut redis::Cmd| {
-        command.arg(1).arg(keys.trips());
-    };
-    let answer = link.run("trips", &line, &scripts::TRIPS, &write).await?;
+    let answer = link.run("trips", &line, &scripts::TRIPS.key(keys.trips())).await?;
     let now = Instant::now();
     let Value::Array(values) = answer else { return Ok(Vec::new()) };
     let pairs = values.chunks_exact(2).take(MOST);

@@ -160,24 +160,21 @@ impl Keeper {
     /// # Errors
     /// The limit that refuses.
     pub async fn reserve(&self, wants: Vec<Want>, who: Option<&Arc<str>>) -> Result<Hold, No> {
-        let claims: Vec<Claim> = wants
+        let claims = wants
             .iter()
             .map(|want| Claim { limit: Arc::clone(&want.ration.limit), amount: want.amount })
             .collect();
         let nobody = Arc::default();
         let who = who.unwrap_or(&nobody);
         // Also those that are kept elsewhere: they divide fairly among callers here, and hold on when Redis is lost.
-        let local = reserve(&claims, who).map_err(|denied| {
-            let at = wants.iter().find(|want| Arc::ptr_eq(&want.ration.limit, &denied.limit));
-            match at {
-                Some(want) => No::Denied {
-                    ration: Arc::clone(&want.ration),
-                    kind: denied.limit.kind(),
-                    message: denied.to_string(),
-                    retry_after: denied.retry_after,
-                    standing: want.ration.told(),
-                },
-                None => No::Unknown,
+        let local = reserve(claims, who).map_err(|denied| {
+            let ration = Arc::clone(&wants[denied.index].ration);
+            No::Denied {
+                kind: ration.limit.kind(),
+                message: denied.to_string(),
+                retry_after: denied.retry_after,
+                standing: ration.told(),
+                ration,
             }
         })?;
         let remote = match &self.remote {
@@ -241,12 +238,10 @@ impl Hold {
     }
 
     fn end(self, consumed: impl Fn(Unit, u64) -> u64) {
-        let taken =
-            |unit| self.wants.iter().find(|want| want.ration.limit.unit() == unit).map(|want| want.amount);
         // Here first: what all replicas have spent is learnt from Redis, and must not be booked here once more.
-        self.local.settle(|unit| Some(consumed(unit, taken(unit)?)));
+        self.local.settle(&consumed);
         if let Some(remote) = self.remote {
-            remote.settle(|want| consumed(want.ration.limit.unit(), want.amount));
+            remote.settle(consumed);
         }
     }
 }

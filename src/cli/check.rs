@@ -45,7 +45,7 @@ fn write_model(out: &mut String, plan: &Plan, model: &ModelPlan) -> std::fmt::Re
     };
     writeln!(out, "model {} ({}), config version {}", model.name, model.task.as_str(), plan.version)?;
     writeln!(out, "  a call passes, from the outside in:")?;
-    match (plan.keys.len(), plan.jwt.len()) {
+    match (plan.keys.len(), plan.issuers) {
         (0, 0) => writeln!(out, "    keys         none: every caller on this machine is let in")?,
         (count, 0) => writeln!(out, "    keys         one of {count}")?,
         (count, issuers) => {

@@ -32,7 +32,7 @@ async fn run(source: Source, plan: Plan, is_sample: bool) -> Result<(), String> 
     if is_sample {
         print(&sample::greeting(running.address)?)?;
     }
-    if plan.is_open() {
+    if plan.gate.is_open() {
         tracing::warn!("no keys are set: every caller on this machine is let in, and none from elsewhere");
     }
     tracing::info!(

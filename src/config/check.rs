@@ -9,18 +9,21 @@ mod server;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, LazyLock},
-    time::Duration,
 };
 
-use aigate_contract::{Provider, settings::Fault};
+use aigate_contract::{
+    Provider,
+    settings::{Fault, Secret},
+};
 use aigate_keys::secret::parse_hash;
 use aigate_prices::Catalogue;
 use aigate_transport::Fetcher;
+use secrecy::SecretString;
 
 use super::{
     document::{CacheStore, Document, Prices, Shared},
     load::{Loaded, join},
-    plan::{CacheStorePlan, Plan, Print, ServerPlan, SharedPlan, UpkeepPlan},
+    plan::{Before, CacheStorePlan, Plan, Print, ServerPlan, SharedPlan, UpkeepPlan},
 };
 
 /// Turns a document into a plan. Touches no network.
@@ -28,17 +31,14 @@ use super::{
 /// # Errors
 /// Every fault of meaning, at once.
 pub fn check(loaded: Loaded) -> Result<Plan, Vec<Fault>> {
-    check_after(loaded, &BTreeMap::new())
+    check_after(loaded, &Before::default())
 }
 
-/// Turns a document into the plan that comes after another one: those of its `providers` that are unchanged are kept.
+/// Turns a document into the plan that comes after another one: what is unchanged of that is kept.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_after(
-    loaded: Loaded,
-    providers_before: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
-) -> Result<Plan, Vec<Fault>> {
+pub fn check_after(loaded: Loaded, before: &Before) -> Result<Plan, Vec<Fault>> {
     let Loaded { document, version, tree, callers, prints, files } = loaded;
     let mut faults = Faults::default();
     let Document { server, operations, log, telemetry, defaults, keys, providers, models, .. } = document;
@@ -49,7 +49,7 @@ pub fn check_after(
         faults
             .add::<()>(&["providers", name], "a provider's name has letters, digits, `-`, `_` and `.` only");
     }
-    let built = build_providers(providers, &prints, providers_before, &mut faults);
+    let built = build_providers(providers, &prints, before, &mut faults);
     let Some(catalogue) = catalogue(&document.prices, &mut faults) else { return Err(faults.0) };
     let shared = shared(document.shared, &mut faults);
     let cache = cache_store(&document.cache, &mut faults);
@@ -70,7 +70,6 @@ pub fn check_after(
         provider_names: &provider_names,
         catalogue: &catalogue,
         has_redis: shared.is_some(),
-        max_entry: cache.max_entry,
     };
     let models = models
         .into_iter()
@@ -82,9 +81,12 @@ pub fn check_after(
             .add::<()>(&["models"], "there is no model: callers have nothing to name; add a `[models.NAME]`");
     }
     let context = keys::Context { tasks: &tasks, models: &names, has_redis: shared.is_some() };
-    let keys = keys::check_keys(&keys, &context, &mut faults);
-    let labels = keys::check_labels(&document.labels, &keys, !document.jwt.is_empty(), &context, &mut faults);
-    check_jwt(&document.jwt, &mut faults);
+    let (keys, holders) = keys::check_keys(&keys, &context, &mut faults);
+    let labels =
+        keys::check_labels(&document.labels, &holders, !document.jwt.is_empty(), &context, &mut faults);
+    let known = keys::known_labels(&holders, &document.jwt);
+    models::check_scopes(&models, &known, &mut faults);
+    let gate = keys::gate(holders, &document.jwt, callers, before, &mut faults);
     let plan = Plan {
         version: version.into(),
         server: ServerPlan {
@@ -101,9 +103,10 @@ pub fn check_after(
         operations_key,
         log,
         telemetry,
-        keys,
-        jwt: document.jwt,
+        gate,
         callers,
+        keys,
+        issuers: document.jwt.len(),
         labels,
         providers: with_prints(built, &prints),
         models,
@@ -113,7 +116,6 @@ pub fn check_after(
         tree: Arc::new(tree),
     };
     models::check_prices(&plan, &mut faults);
-    models::check_scopes(&plan, &mut faults);
     if faults.0.is_empty() { Ok(plan) } else { Err(faults.0) }
 }
 
@@ -153,27 +155,29 @@ fn catalogue(prices: &Prices, faults: &mut Faults) -> Option<Catalogue> {
 }
 
 fn shared(shared: Shared, faults: &mut Faults) -> Option<SharedPlan> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if shared.prefix.is_empty() || shared.prefix.len() > 64 || !shared.prefix.chars().all(plain) {
-        faults.add::<()>(&["shared", "prefix"], "must be 1 to 64 letters, digits, `-`, `_`, `.` and `:`");
-    }
-    if !(Duration::from_millis(1)..=Duration::from_secs(10)).contains(&shared.timeout.0) {
-        faults.add::<()>(&["shared", "timeout"], "must be between 1ms and 10s");
-    }
-    let redis = match shared.redis.as_ref()?.read() {
-        Ok(url) => url,
-        Err(why) => return faults.add(&["shared", "redis"], why),
+    let redis = match shared.redis.as_ref().map(Secret::read) {
+        Some(Err(why)) => return faults.add(&["shared", "redis"], why),
+        read => read.and_then(Result::ok),
     };
-    let plan = SharedPlan {
-        redis,
-        prefix: shared.prefix.into(),
-        timeout: shared.timeout.0,
-        on_loss: shared.on_loss,
+    let ca = match shared.ca_file.as_ref().map(|file| (file, std::fs::read(file))) {
+        Some((file, Err(error))) => {
+            return faults.add(&["shared", "ca_file"], format!("cannot read {}: {error}", file.display()));
+        }
+        read => read.and_then(|(_, read)| read.ok()),
     };
-    if let Err(why) = aigate_replicas::check_url(&plan.redis, None) {
-        return faults.add(&["shared", "redis"], why);
+    // What is not used yet is to be right as well.
+    let url = redis.clone().unwrap_or_else(|| SecretString::from("redis://localhost".to_owned()));
+    let own = ca.as_deref().filter(|_| redis.is_some());
+    if let Err((key, why)) = aigate_replicas::check(&url, own, &shared.prefix, shared.timeout.0) {
+        let key = match key {
+            "url" => "redis",
+            "ca" => "ca_file",
+            key => key,
+        };
+        return faults.add(&["shared", key], why);
     }
-    Some(plan)
+    let (prefix, timeout, on_loss) = (shared.prefix.into(), shared.timeout.0, shared.on_loss);
+    Some(SharedPlan { redis: redis?, ca, prefix, timeout, on_loss })
 }
 
 fn cache_store(store: &CacheStore, faults: &mut Faults) -> CacheStorePlan {
@@ -186,31 +190,21 @@ fn cache_store(store: &CacheStore, faults: &mut Faults) -> CacheStorePlan {
     }
 }
 
-fn check_jwt(jwt: &BTreeMap<String, aigate_keys::JwtConfig>, faults: &mut Faults) {
-    let mut known = BTreeMap::new();
-    for (name, config) in jwt {
-        if let Some(twin) = known.insert(&config.issuer, name) {
-            let message = format!(
-                "is that of `{twin}` as well, and a token could not tell them apart: `audience` takes a list"
-            );
-            faults.add::<()>(&["jwt", name, "issuer"], message);
-        }
-        if let Err(inner) = aigate_keys::Issuer::build(name, config, None) {
-            let base = join(&["jwt".to_owned(), name.clone()]);
-            faults.0.extend(inner.into_iter().map(|fault| {
-                let path =
-                    if fault.path.is_empty() { base.clone() } else { format!("{base}.{}", fault.path) };
-                Fault { path, ..fault }
-            }));
-        }
-    }
-}
-
 /// What is wrong, in the order in which it was found.
 #[derive(Default)]
 pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
+    /// Faults that were found of what stands at `path`.
+    pub(super) fn beneath(&mut self, path: &[&str], inner: Vec<Fault>) {
+        let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
+        let base = join(&path);
+        self.0.extend(inner.into_iter().map(|fault| {
+            let path = if fault.path.is_empty() { base.clone() } else { format!("{base}.{}", fault.path) };
+            Fault { path, ..fault }
+        }));
+    }
+
     /// Always `None`, for use at the end of an arm.
     pub(super) fn add<T>(&mut self, path: &[&str], message: impl Into<String>) -> Option<T> {
         let path: Vec<String> = path.iter().map(|step| (*step).to_owned()).collect();
@@ -224,27 +218,21 @@ pub(super) type Built = BTreeMap<String, Arc<dyn Provider>>;
 fn build_providers(
     providers: BTreeMap<String, crate::fleet::ProviderConfig>,
     prints: &BTreeMap<String, Print>,
-    before: &BTreeMap<String, (Print, Arc<dyn Provider>)>,
+    before: &Before,
     faults: &mut Faults,
 ) -> Built {
     let fetcher = Fetcher::new();
     let mut built = Built::new();
     for (name, config) in providers {
-        if let Some((print, provider)) = before.get(&name)
-            && prints.get(&name) == Some(print)
-        {
-            built.insert(name, Arc::clone(provider));
+        if let Some(known) = prints.get(&name).and_then(|print| before.provider(&name, print)) {
+            built.insert(name, Arc::clone(known));
             continue;
         }
         match config.build(&fetcher) {
             Ok(provider) => {
                 built.insert(name, provider);
             }
-            Err(inner) => faults.0.extend(inner.into_iter().map(|fault| {
-                let own = join(&["providers".to_owned(), name.clone()]);
-                let path = if fault.path.is_empty() { own } else { format!("{own}.{}", fault.path) };
-                Fault { path, ..fault }
-            })),
+            Err(inner) => faults.beneath(&["providers", &name], inner),
         }
     }
     built

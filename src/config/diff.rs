@@ -189,8 +189,3 @@ impl<'a> Items<'a> {
         listed(ids.iter().map(|id| self.name(id)))
     }
 }
-
-/// Whether a key of this name holds a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    show::secret(name)
-}

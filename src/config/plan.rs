@@ -5,7 +5,7 @@ mod policies;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use aigate_contract::{Description, Offers, Provider, Target, predict::Signature};
-use aigate_keys::JwtConfig;
+use aigate_keys::Gate;
 use aigate_limits::Unit;
 use aigate_prices::Price;
 
@@ -30,12 +30,14 @@ pub struct Plan {
     pub log: Log,
     /// Traces.
     pub telemetry: Telemetry,
-    /// Callers' keys; without any, and without `jwt`, every caller is let in (on loopback only).
-    pub keys: Vec<KeyPlan>,
-    /// Identity providers, by name.
-    pub jwt: BTreeMap<String, JwtConfig>,
-    /// What decides who is let in, as a hash: a reload keeps whom it let in while it is the same.
+    /// Who is let in: everyone (on loopback only) where there are neither keys nor identity providers.
+    pub gate: Arc<Gate>,
+    /// What the gate was built from.
     pub callers: Print,
+    /// What callers' keys may consume.
+    pub keys: Vec<KeyPlan>,
+    /// How many identity providers there are.
+    pub issuers: usize,
     /// What the values of labels may consume.
     pub labels: Vec<LabelPlan>,
     /// The providers by name, with the print of what each was built from: a reload keeps those that are unchanged, and with
@@ -56,12 +58,40 @@ pub struct Plan {
 /// What a provider was built from: its settings and the files that they name, as a hash.
 pub type Print = [u8; 32];
 
-impl Plan {
-    /// Whether every caller is let in.
-    pub fn is_open(&self) -> bool {
-        self.keys.is_empty() && self.jwt.is_empty()
+/// What a configuration hands on to the next one, where that does not change it: connections, tokens, loaded models, public keys.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    providers: BTreeMap<String, (Print, Arc<dyn Provider>)>,
+    gate: Option<(Print, Arc<Gate>)>,
+}
+
+impl From<&Plan> for Before {
+    fn from(plan: &Plan) -> Self {
+        Self { providers: plan.providers.clone(), gate: Some((plan.callers, Arc::clone(&plan.gate))) }
+    }
+}
+
+impl Before {
+    /// The provider of this name, if it was built from the same.
+    pub fn provider(&self, name: &str, print: &Print) -> Option<&Arc<dyn Provider>> {
+        self.providers.get(name).filter(|(before, _)| before == print).map(|(_, provider)| provider)
     }
 
+    /// The names of the providers that were built from something else.
+    pub fn changed<'a>(&'a self, next: &'a Self) -> impl Iterator<Item = &'a str> {
+        let other = |(name, (print, _)): &(&String, &(Print, _))| {
+            next.providers.get(*name).is_some_and(|(next, _)| next != print)
+        };
+        self.providers.iter().filter(other).map(|(name, _)| name.as_str())
+    }
+
+    /// The gate.
+    pub fn gate(&self) -> Option<&(Print, Arc<Gate>)> {
+        self.gate.as_ref()
+    }
+}
+
+impl Plan {
     /// The same with one model alone: without callers, without what replicas share, without a line in the log for each call.
     #[must_use]
     pub fn with_model_alone(&self, model: ModelPlan) -> Self {

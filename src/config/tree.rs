@@ -57,17 +57,6 @@ fn sort(keys: &mut [Entry]) {
 }
 
 impl Tree {
-    /// What a provider's settings say but for its secrets: a provider that has moved answers differently, one whose key was
-    /// changed does not.
-    pub fn place_of(&self, provider: &str) -> Print {
-        let mut print = Sha256::new();
-        let settings = self.rest.get("providers").and_then(|providers| providers.get(provider)?.as_object());
-        for (key, value) in settings.into_iter().flatten().filter(|(key, _)| !super::diff::is_secret(key)) {
-            print.update(format!("{key}={value};"));
-        }
-        print.finalize().into()
-    }
-
     /// Of merged values.
     pub(super) fn new(mut rest: Value) -> Self {
         let mut keys = Vec::new();

@@ -80,7 +80,7 @@ impl Entered {
 
     /// Whether the caller may use a model at all.
     pub(super) fn may_use(&self, name: &str, task: &str) -> bool {
-        self.rights.as_ref().is_none_or(|rights| rights.allows(name, task).is_ok())
+        self.rights.as_ref().is_none_or(|rights| rights.permits(name, task))
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use aigate_cache::{Cacheable, Entry, Fingerprint, Origin, Scope as Sharing, Store, Tenant, worth_keeping};
-use aigate_contract::{CacheNote, CacheStatus, Call, Caller, Error, ErrorKind, Trail};
+use aigate_contract::{CacheNote, CacheStatus, Call, Caller, Error, ErrorKind, Narrowing, Trail};
 use aigate_replicas::Shared;
 use bytes::Bytes;
 
@@ -29,7 +29,7 @@ pub struct Shelf {
     /// What is kept, for whom, for how long.
     pub plan: CachePlan,
     /// Where it is kept, with that of other models.
-    pub store: Arc<Store>,
+    pub store: Store,
     /// Where replicas keep it together.
     pub shared: Option<Arc<Shared>>,
 }
@@ -104,15 +104,17 @@ impl Shelf {
         entry.age() <= self.plan.ttl
     }
 
-    /// Keeps an answer, unless it should not be given again.
-    fn put(&self, fingerprint: Fingerprint, entry: Arc<Entry>) {
-        // What stood in for the others during an outage is not to outlast it. What is too large for the store is for the
-        // one that replicas share as well.
-        if entry.origin().target.fallback || entry.size() > self.plan.max_entry {
+    /// Keeps the answer of a call, unless it should not be given again.
+    fn put(&self, fingerprint: Fingerprint, entry: Arc<Entry>, trail: &Trail) {
+        // What stood in for the others during an outage is not to outlast it, nor what a spent budget made do with. What is
+        // too large for the store is for the one that replicas share as well.
+        let makeshift = entry.origin().target.fallback || trail.narrowing() != Narrowing::None;
+        if makeshift || entry.size() > self.store.max_entry() {
             return;
         }
-        if let Some(shared) = &self.shared {
-            let bytes = entry.to_bytes(&fingerprint, SystemTime::now());
+        if let Some(shared) = &self.shared
+            && let Some(bytes) = entry.to_bytes(&fingerprint, SystemTime::now())
+        {
             shared.put(fingerprint.as_bytes(), Bytes::from(bytes), self.keep());
         }
         self.store.put(fingerprint, entry, self.keep());
@@ -188,3 +190,6 @@ fn is_the_maker_s(error: &Error) -> bool {
 fn instead(stale: Option<Arc<Entry>>, error: &Error, trail: &Trail) -> Option<Arc<Entry>> {
     stale.filter(|_| is_outage(error) && !trail.refuses_degraded)
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,8 +87,8 @@ impl Record {
         match &self.trail.caller {
             None if outcome == OK => scope.answered.inc(),
             caller => {
-                let name = caller.as_ref().map(|caller| Arc::clone(&caller.name));
-                let key = Word(scope.metrics.bounded(name.unwrap_or_default()));
+                let key =
+                    caller.as_ref().map_or_else(|| Word(Arc::default()), |caller| scope.metrics.key(caller));
                 if let Some(caller) = caller {
                     scope.metrics.called_by(caller);
                 }
@@ -263,24 +263,6 @@ fn why_no_cost(attempts: &[AttemptRecord]) -> String {
 }
 
 impl Deployment {
-    /// What an answer cost; what is not known of a stream that broke off is reckoned from what had come.
-    fn cost(&self, usage: Option<&Usage>, facts: Option<&Facts>, trail: &Trail) -> Cost {
-        let price = match &self.price {
-            Ok(price) => price,
-            Err(why) => return Cost::Absent(why.to_string()),
-        };
-        let told = match usage {
-            Some(usage) => match price.cost(usage) {
-                Ok(money) => return Cost::Reported(money),
-                Err(why) => why,
-            },
-            None => "the provider did not tell its usage".to_owned(),
-        };
-        let arrived = facts.filter(|facts| facts.streamed.chunks > 0).map(|facts| facts.streamed.tokens());
-        let estimate = arrived.and_then(|output| self.estimate(trail, Some(output)));
-        estimate.unwrap_or(Cost::Absent(told))
-    }
-
     /// What a call cost that was left: by what was expected of it, and of its output by what arrived, if something did.
     fn estimate(&self, trail: &Trail, arrived: Option<u64>) -> Option<Cost> {
         let (expected, price) = trail.expected().zip(self.price.as_ref().ok())?;
@@ -303,6 +285,32 @@ struct Meter {
     trail: Arc<Trail>,
     /// The attempt's place in the trail.
     place: usize,
+    /// The class of service that was asked for, if it is not the usual one.
+    class: Option<String>,
+}
+
+impl Meter {
+    /// What the answer cost; what is not known of a stream that broke off is reckoned from what had come.
+    fn cost(&self, usage: Option<&Usage>, facts: Option<&Facts>) -> Cost {
+        if let Some(class) = &self.class {
+            let why = format!("the request asked for the service tier `{class}`, which has another price");
+            return Cost::Absent(why);
+        }
+        let price = match &self.deployment.price {
+            Ok(price) => price,
+            Err(why) => return Cost::Absent(why.to_string()),
+        };
+        let told = match usage {
+            Some(usage) => match price.cost(usage) {
+                Ok(money) => return Cost::Reported(money),
+                Err(why) => why,
+            },
+            None => "the provider did not tell its usage".to_owned(),
+        };
+        let arrived = facts.filter(|facts| facts.streamed.chunks > 0).map(|facts| facts.streamed.tokens());
+        let estimate = arrived.and_then(|output| self.deployment.estimate(&self.trail, Some(output)));
+        estimate.unwrap_or(Cost::Absent(told))
+    }
 }
 
 impl Tend for Meter {
@@ -315,7 +323,7 @@ impl Tend for Meter {
             }
         };
         self.deployment.metrics.consumed(usage);
-        let cost = self.deployment.cost(usage, facts, &self.trail);
+        let cost = self.cost(usage, facts);
         self.deployment.charge(&self.trail, self.place, cost);
         if self.span.is_disabled() {
             return;
@@ -393,6 +401,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
             trail.trace(traceparent);
         }
         trail.ask(&target);
+        let class = T::class(&call.request);
         let attempt = self.inner.call(call).instrument(span.clone());
         let mut under_way = UnderWay { deployment, target, trail, begun, ended: false };
         Box::pin(async move {
@@ -403,7 +412,7 @@ impl<T: Task, S: Upstream<T>> Service<Call<T>> for ObserveAttempt<S> {
                 Ok(answer) => {
                     deployment.metrics.answered(elapsed, T::STREAMED);
                     let trail = Arc::clone(&under_way.trail);
-                    Ok(T::tend(answer, Meter { deployment, span, trail, place }))
+                    Ok(T::tend(answer, Meter { deployment, span, trail, place, class }))
                 }
                 Err(error) => {
                     deployment.metrics.failed(elapsed, error.kind());

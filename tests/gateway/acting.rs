@@ -5,26 +5,13 @@ mod providers;
 
 pub(crate) use providers::proxy;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{io::BufRead, net::SocketAddr, process::Stdio, time::Duration};
 
 use aigate_sim::{CloudKind, Fault, Options};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    time::Instant,
-};
+use tokio::time::Instant;
 
-use crate::{
-    harness::{House, TempFile, listeners},
-    rights::Program,
-};
+use crate::harness::{House, Program, TempFile, client, collector, listeners, program, within};
 
 /// Nothing is tried twice and no circuit opens by itself.
 const PLAIN: &str =
@@ -287,7 +274,7 @@ fn served(house: &House, more: &str) -> TempFile {
     TempFile::new("acting.toml", &text)
 }
 
-async fn call(house: &House, address: &str) {
+async fn call(house: &House, address: SocketAddr) {
     let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
     let request = house.client.post(format!("http://{address}/v1/chat/completions"));
     let request = request.header("content-type", "application/json").body(body.to_string());
@@ -302,62 +289,38 @@ async fn the_log_has_the_form_and_the_lines_that_the_configuration_says() {
         ("format = \"json\"\ncalls = false", false),
         ("format = \"json\"\nlevel = \"info,aigate::call=off\"", false),
     ] {
-        let program = Program::serve(&served(&house, &format!("[log]\n{log}\n")));
-        call(&house, &program.address).await;
+        let config = served(&house, &format!("[log]\n{log}\n"));
+        let program = Program::serve(&config.0);
+        call(&house, program.address).await;
         let lines = program.end();
         assert_eq!(lines.iter().any(|line| line.contains("\"message\":\"call\"")), calls, "{log}: {lines:?}");
     }
     let config = served(&house, "[log]\nformat = \"pretty\"\n");
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_aigate"))
-        .args(["serve", "--config", config.0.to_str().unwrap()])
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = program::serve(&config.0).stderr(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     let stderr = child.stderr.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(stderr), &mut first).unwrap();
+    std::io::BufReader::new(stderr).read_line(&mut first).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!first.is_empty() && serde_json::from_str::<Value>(&first).is_err(), "for people: {first}");
-}
-
-/// A collector of traces that counts what it is sent.
-async fn collector() -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let counted = Arc::clone(&counted);
-            tokio::spawn(async move {
-                let mut buffer = [0; 65_536];
-                while let Ok(1..) = stream.read(&mut buffer).await {
-                    counted.fetch_add(1, Ordering::SeqCst);
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                    let _ = stream.write_all(answer).await;
-                }
-            });
-        }
-    });
-    (url, count)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_configured_share_of_the_calls_is_traced() {
     let house = House::new("").await;
     for (ratio, traced) in [("0.0", false), ("1.0", true)] {
-        let (url, count) = collector().await;
+        let (url, mut traces) = collector().await;
         let more = format!(
             "[log]\nformat = \"json\"\n[telemetry]\notlp_endpoint = \"{url}\"\nsample_ratio = {ratio}\n"
         );
-        let program = Program::serve(&served(&house, &more));
+        let config = served(&house, &more);
+        let program = Program::serve(&config.0);
         for _ in 0..5 {
-            call(&house, &program.address).await;
+            call(&house, program.address).await;
         }
         // What is left is sent before it ends.
         program.end();
-        assert_eq!(count.load(Ordering::SeqCst) > 0, traced, "sample_ratio = {ratio}");
+        assert_eq!(traces.try_recv().is_ok(), traced, "sample_ratio = {ratio}");
     }
 }
 
@@ -365,20 +328,19 @@ async fn only_the_configured_share_of_the_calls_is_traced() {
 async fn the_program_still_takes_calls_for_the_configured_delay_after_a_signal() {
     let house = House::new("").await;
     let more = "[server]\nlisten = \"127.0.0.1:0\"\nshutdown_delay = \"3s\"\n[log]\nformat = \"json\"\n";
-    let program = Program::serve(&served(&house, more));
-    let (address, operations) = (program.address.clone(), program.operations.clone());
+    let config = served(&house, more);
+    let program = Program::serve(&config.0);
+    let (address, operations) = (program.address, program.operations);
     let begun = Instant::now();
     let ending = tokio::task::spawn_blocking(move || program.end());
-    loop {
-        let ready = house.client.get(format!("http://{operations}/readyz")).send().await.unwrap();
-        if ready.status() == 503 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    // Once it has ended nobody answers, which fails at once.
+    let unready = async || {
+        let ready = house.client.get(format!("http://{operations}/readyz")).send().await;
+        ready.unwrap().status() == 503
+    };
+    within(Duration::from_secs(10), "readiness says no", unready).await;
     // A connection of its own: those that are open may go on anyway.
-    let fresh = reqwest::Client::builder().no_proxy().build().unwrap();
-    let models = fresh.get(format!("http://{address}/v1/models")).send().await;
+    let models = client().get(format!("http://{address}/v1/models")).send().await;
     assert_eq!(models.unwrap().status(), 200);
     ending.await.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(3));
@@ -387,6 +349,7 @@ async fn the_program_still_takes_calls_for_the_configured_delay_after_a_signal()
 #[cfg(feature = "language")]
 mod local {
     use super::*;
+    use crate::harness::eventually;
 
     /// The program with a tiny model on this machine, named `tiny`.
     fn serve(settings: &str) -> (Program, tempfile::TempDir) {
@@ -399,13 +362,16 @@ mod local {
                  task = \"chat\"\ndeployments = [{{ provider = \"house\", target = \"tiny\" }}]\n",
                 folder.path().display()
             );
-        (Program::serve(&TempFile::new("local.toml", &text)), folder)
+        (Program::serve(&TempFile::new("local.toml", &text).0), folder)
     }
 
     async fn ask(program: &Program) {
-        let body =
-            json!({ "model": "tiny", "max_tokens": 2, "messages": [{ "role": "user", "content": "hi" }] });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        ask_for(&client(), program, 2).await;
+    }
+
+    async fn ask_for(client: &reqwest::Client, program: &Program, tokens: u32) {
+        let messages = json!([{ "role": "user", "content": "hi" }]);
+        let body = json!({ "model": "tiny", "max_tokens": tokens, "messages": messages });
         let request = client.post(format!("http://{}/v1/chat/completions", program.address));
         let answer = request.header("content-type", "application/json").body(body.to_string()).send().await;
         assert_eq!(answer.unwrap().status(), 200);
@@ -431,13 +397,13 @@ mod local {
         ask(&program).await;
     }
 
-    /// How many threads compute in the program.
-    fn threads(program: &Program) -> usize {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", program.child.id())).unwrap();
+    /// How many threads of the program are called so.
+    fn threads(program: &Program, called: &str) -> usize {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
         let name = |task: std::io::Result<std::fs::DirEntry>| {
             std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
         };
-        tasks.filter_map(name).filter(|name| name.starts_with("aigate-compute")).count()
+        tasks.filter_map(name).filter(|name| name.starts_with(called)).count()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -447,6 +413,18 @@ mod local {
         let (two, _folder) = serve("threads = 2");
         ask(&two).await;
         // A thread that has just begun has no name yet.
-        crate::harness::eventually("another thread", || threads(&two) > threads(&one)).await;
+        let compute = |program| threads(program, "aigate-compute");
+        eventually("another thread", || compute(&two) > compute(&one)).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_model_on_this_machine_has_the_configured_number_of_workers_if_it_has_work_for_them() {
+        for workers in [1, 3] {
+            let (program, _folder) = serve(&format!("workers = {workers}\nqueue = 16"));
+            let client = client();
+            futures_util::future::join_all((0..16).map(|_| ask_for(&client, &program, 100))).await;
+            let there = || threads(&program, "aigate-local");
+            eventually("each worker is there", || there() == workers).await;
+        }
     }
 }

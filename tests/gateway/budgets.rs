@@ -1,8 +1,7 @@
 //! Money: what calls cost at each cloud, what budgets let through, warn of and refuse, and that none of it is forgotten.
 
 use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    net::SocketAddr,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -12,12 +11,16 @@ use std::{
 
 use aigate::config::{Source, check, load, report};
 use aigate_sim::{Cloud, CloudKind, Fault, Latency, Options, start};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    harness::{KINDS, TempFile, chat_target, eventually, listeners, name},
-    limits::{Gate, StateFile, Told, chat, key, streamed, value_of},
+    harness::{
+        KINDS, Program, Reply, TempFile, bearer, chat_target, client, eventually, key, listeners, metrics,
+        name,
+    },
+    limits::{Gate, StateFile, chat, streamed},
 };
 
 /// A chat model at Azure whose calls cost a dollar each.
@@ -38,7 +41,7 @@ async fn however_many_call_at_once_no_more_is_spent_than_there_is() {
     let gate = Gate::with_options(&(key("k", budget) + &dollar("m")), &with_latency(30)).await;
     let body = chat("m", "hi", 10);
     let calls = (0..64).map(|_| gate.ask("k", &body));
-    let told = futures_all(calls).await;
+    let told = join_all(calls).await;
     let answered = told.iter().filter(|told| told.status == 200).count();
     assert_eq!(answered, 10);
     let refused = told.iter().find(|told| told.status == 429).unwrap();
@@ -48,25 +51,6 @@ async fn however_many_call_at_once_no_more_is_spent_than_there_is() {
     eventually("all is settled", || gate.reserved("key k") == 0.0).await;
     assert_eq!(gate.spent("key k"), 10.0);
     assert_eq!(gate.cloud(CloudKind::Azure).stats().seen, 10, "what is refused is not sent");
-}
-
-/// All at once, in this task.
-async fn futures_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut left: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|cx| {
-        for (future, done) in left.iter_mut().filter(|(_, done)| done.is_none()) {
-            if let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
-                *done = Some(value);
-            }
-        }
-        if left.iter().all(|(_, done)| done.is_some()) {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    left.into_iter().map(|(_, done)| done.unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -180,7 +164,7 @@ async fn a_spent_budget_with_local_is_answered_on_this_machine_or_refused() {
     let request = aigate_local::sample_request().unwrap();
     let infer = async |model: &str, degraded: &str| {
         let path = format!("/v2/models/{model}/infer");
-        Told::of(gate.send_with("k", &path, &request, ("x-aigate-degraded", degraded)).await).await
+        Reply::of(gate.send_with("k", &path, &request, ("x-aigate-degraded", degraded)).await).await
     };
     let told = infer("both", "accept").await;
     assert_eq!((told.status, told.header("x-aigate-provider")), (200, "aws"), "{told:?}");
@@ -284,6 +268,30 @@ deployments = [
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_loses_a_hedge_is_paid_what_was_expected_of_it() {
+    let model = r#"[models.twice]
+task = "embed"
+hedge = { after = "20ms", max_extra = 1.0 }
+deployments = [
+  { provider = "azure", target = "text-embedding-3-small", price = { usd_per_request = 1 } },
+  { provider = "openai", target = "text-embedding-3-small", price = { usd_per_request = 2 } },
+]
+"#;
+    let gate = Gate::new(&(key("k", "budget_per_replica = { usd_per_day = 10 }") + model)).await;
+    gate.cloud(CloudKind::Azure).set_fault(Some(Fault::SlowFirstByte(Duration::from_millis(500))));
+    let body = json!({ "model": "twice", "input": "hi" });
+    let told = Reply::of(gate.send("k", "/v1/embeddings", &body).await).await;
+    assert_eq!((told.status, told.header("x-aigate-provider")), (200, "openai"), "{told:?}");
+    assert_eq!(told.header("x-aigate-attempts"), "2", "{told:?}");
+    eventually("both are paid", || gate.spent("key k") == 3.0).await;
+    let cost = |deployment: &str, known: &str| {
+        let labels = [format!("deployment=\"{deployment}/"), format!("known=\"{known}\"")];
+        gate.metric("aigate_deployment_cost_usd_total", &[&labels[0], &labels[1]])
+    };
+    assert_eq!((cost("azure", "estimated"), cost("openai", "reported")), (1.0, 2.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn failures_leave_a_budget_as_it_was_and_who_leaves_pays_what_was_expected() {
     let options = Options { chunk_delay: Duration::from_millis(5), ..Options::default() };
     let price = "{ input_usd_per_mtok = 0, output_usd_per_mtok = 1000 }";
@@ -321,69 +329,15 @@ async fn failures_leave_a_budget_as_it_was_and_who_leaves_pays_what_was_expected
     assert_eq!(gate.spent("key k"), 3.5);
 }
 
-/// The program, serving.
-struct Program {
-    child: Child,
-    address: String,
-    operations: String,
-    lines: std::sync::mpsc::Receiver<String>,
-}
-
-impl Program {
-    fn start(config: &TempFile) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aigate"))
-            .args(["serve", "--config", config.0.to_str().unwrap()])
-            .env_remove("AIGATE_CONFIG")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (send, lines) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let _ = send.send(line);
-            }
-        });
-        let mut said = Vec::new();
-        loop {
-            let Ok(line) = lines.recv_timeout(Duration::from_secs(60)) else {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("it does not start: {said:#?}");
-            };
-            let value: Value = serde_json::from_str(&line).unwrap_or_default();
-            if value["message"].as_str().is_some_and(|text| text.ends_with("is ready")) {
-                let text = |field: &str| value[field].as_str().unwrap().to_owned();
-                return Self { child, address: text("listen"), operations: text("operations"), lines };
-            }
-            said.push(line);
-        }
-    }
-
-    fn signal(&mut self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-
-    async fn spent(&self, client: &reqwest::Client) -> f64 {
-        let url = format!("http://{}/metrics", self.operations);
-        let text = client.get(url).send().await.unwrap().text().await.unwrap();
-        let labels = ["owner=\"key k\"", "period=\"month\"", "what=\"spent\""];
-        assert!(text.contains("aigate_budget_usd{"), "{text}");
-        value_of(&text, "aigate_budget_usd", &labels)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+async fn spent(program: &Program, client: &reqwest::Client) -> f64 {
+    let text = metrics::fetch(client, program.operations).await;
+    let labels = ["owner=\"key k\"", "period=\"month\"", "what=\"spent\""];
+    assert!(text.contains("aigate_budget_usd{"), "{text}");
+    metrics::sum(&text, "aigate_budget_usd", &labels)
 }
 
 /// The program's configuration: each call costs a dollar.
-fn program(cloud: &Cloud, state: &StateFile, budget: &str) -> String {
+fn config(cloud: &Cloud, state: &StateFile, budget: &str) -> String {
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
          [state]\nfile = \"{}\"\n[providers.azure]\nkind = \"azure\"\nendpoint = \"{}\"\napi_key = \"simulated-key\"\n",
@@ -393,13 +347,13 @@ fn program(cloud: &Cloud, state: &StateFile, budget: &str) -> String {
         + &dollar("m")
 }
 
-async fn call(client: &reqwest::Client, address: &str, stream: bool) -> Result<String, reqwest::Error> {
+async fn call(client: &reqwest::Client, address: SocketAddr, stream: bool) -> Result<String, reqwest::Error> {
     let mut body = chat("m", "hi", 10);
     body["stream"] = stream.into();
     let request = client
         .post(format!("http://{address}/v1/chat/completions"))
         .header("content-type", "application/json")
-        .header("authorization", "Bearer secret of k")
+        .header("authorization", bearer("k"))
         .body(body.to_string());
     request.send().await?.error_for_status()?.text().await
 }
@@ -411,28 +365,36 @@ const WRITTEN: Duration = Duration::from_millis(400);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_outlives_kill_9_under_load_again_and_again() {
-    let long = std::env::var_os("AIGATE_TEST_LONG").is_some();
-    let rounds: u64 = if long { 100 } else { 25 };
+    // A hundred times, as `cargo xtask test` wants it: two programs at once.
+    if std::env::var_os("AIGATE_TEST_LONG").is_some() {
+        tokio::join!(outlives_kill_9(50, 50), outlives_kill_9(50, 50));
+    } else {
+        outlives_kill_9(25, 5).await;
+    }
+}
+
+/// Kills and starts so many times. Where starts are slow fewer do, after half a minute, but for the least.
+async fn outlives_kill_9(rounds: u64, least: u64) {
     let state = StateFile::new();
     let cloud = start(CloudKind::Azure, with_latency(60)).await.unwrap();
-    let config = TempFile::new("budget.toml", &program(&cloud, &state, "1_000_000"));
+    let config = TempFile::new("budget.toml", &config(&cloud, &state, "1_000_000"));
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
-    let mut program = Program::start(&config);
-    let mut spent = program.spent(&client).await;
-    assert_eq!(spent, 0.0);
+    let mut program = Program::serve(&config.0);
+    let mut before = spent(&program, &client).await;
+    assert_eq!(before, 0.0);
+    assert!(state.0.exists(), "the file is where the configuration says");
     let (mut all, began) = (0, Instant::now());
     for round in 0..rounds {
-        // Where starts are slow, fewer of them do.
-        if !long && round >= 5 && began.elapsed() > Duration::from_secs(30) {
+        if round >= least && began.elapsed() > Duration::from_secs(30) {
             break;
         }
         let (begun, ended) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-        let address = program.address.clone();
+        let address = program.address;
         let caller = async |stream: bool| {
             loop {
                 begun.fetch_add(1, Ordering::Relaxed);
                 let at = Instant::now();
-                if call(&client, &address, stream).await.is_err() {
+                if call(&client, address, stream).await.is_err() {
                     return;
                 }
                 ended.lock().unwrap().push(at);
@@ -445,88 +407,84 @@ async fn a_budget_outlives_kill_9_under_load_again_and_again() {
             program.signal("-KILL");
             at
         };
-        let callers = futures_all((0..CALLERS).map(|number| caller(number % 2 == 0)));
+        let callers = join_all((0..CALLERS).map(|number| caller(number % 2 == 0)));
         let (_, killed) = tokio::join!(callers, kill);
-        program = Program::start(&config);
-        let now = program.spent(&client).await;
+        program = Program::serve(&config.0);
+        let now = spent(&program, &client).await;
         let (begun, ended) = (begun.into_inner(), ended.into_inner().unwrap());
         let known = ended.iter().filter(|at| **at + WRITTEN <= killed).count();
-        let (least, most) = (spent + known as f64, spent + begun as f64);
+        let (least, most) = (before + known as f64, before + begun as f64);
         assert!(least <= now && now <= most, "round {round}: {least} <= {now} <= {most}");
-        spent = now;
+        before = now;
         all += known;
     }
-    assert!(spent > 0.0 && all > 20, "there was no load: {all} calls");
+    assert!(before > 0.0 && all > 20, "there was no load: {all} calls");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_good_order_loses_no_call_and_the_log_tells_what_each_cost() {
     let state = StateFile::new();
     let cloud = start(CloudKind::Azure, with_latency(100)).await.unwrap();
-    let config = TempFile::new("budget.toml", &program(&cloud, &state, "1_000_000"));
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let mut spent = 0.0;
+    let config = TempFile::new("budget.toml", &config(&cloud, &state, "1_000_000"));
+    let client = client();
+    let mut so_far = 0.0;
     for _ in 0..3 {
-        let mut program = Program::start(&config);
-        assert_eq!(program.spent(&client).await, spent);
+        let program = Program::serve(&config.0);
+        assert_eq!(spent(&program, &client).await, so_far);
         let seen = cloud.stats().seen;
-        let calls = futures_all((0..10).map(|count| call(&client, &program.address, count % 2 == 0)));
+        let calls = join_all((0..10).map(|count| call(&client, program.address, count % 2 == 0)));
         let stop = async {
             eventually("all are under way", || cloud.stats().seen == seen + 10).await;
-            program.child.id()
+            program.signal("-TERM");
         };
-        let (answers, pid) = tokio::join!(calls, async {
-            let pid = stop.await;
-            assert!(Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap().success());
-            pid
-        });
-        assert_eq!(pid, program.child.id());
+        let (answers, ()) = tokio::join!(calls, stop);
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
-        assert!(program.child.wait().unwrap().success());
-        spent += 10.0;
-        let lines: Vec<Value> = program
-            .lines
+        let mut program = program;
+        let (status, lines) = program.ended();
+        assert!(status.success());
+        so_far += 10.0;
+        let lines: Vec<Value> = lines
             .iter()
-            .map(|line| serde_json::from_str(&line).unwrap())
+            .map(|line| serde_json::from_str(line).unwrap())
             .filter(|line: &Value| line["message"] == "call")
             .collect();
         assert_eq!(lines.len(), 10);
         assert!(lines.iter().all(|line| line["cost_usd"] == "1" && line["key"] == "k"), "{lines:?}");
     }
-    assert_eq!(Program::start(&config).spent(&client).await, spent);
+    assert_eq!(spent(&Program::serve(&config.0), &client).await, so_far);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_changes_a_budget_s_amount_and_what_was_spent_stays_spent() {
     let state = StateFile::new();
     let cloud = start(CloudKind::Azure, Options::default()).await.unwrap();
-    let config = TempFile::new("budget.toml", &program(&cloud, &state, "3"));
-    let mut served = Program::start(&config);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let refused = async |address: &str| {
+    let file = TempFile::new("budget.toml", &config(&cloud, &state, "3"));
+    let served = Program::serve(&file.0);
+    let client = client();
+    let refused = async || {
         let request = client
-            .post(format!("http://{address}/v1/chat/completions"))
+            .post(format!("http://{}/v1/chat/completions", served.address))
             .header("content-type", "application/json")
-            .header("authorization", "Bearer secret of k");
-        let told = Told::of(request.body(chat("m", "hi", 10).to_string()).send().await.unwrap()).await;
+            .header("authorization", bearer("k"));
+        let told = Reply::of(request.body(chat("m", "hi", 10).to_string()).send().await.unwrap()).await;
         (told.status == 429).then(|| told.message().to_owned())
     };
     for _ in 0..3 {
-        assert_eq!(refused(&served.address).await, None);
+        assert_eq!(refused().await, None);
     }
-    let message = refused(&served.address).await.unwrap();
+    let message = refused().await.unwrap();
     assert!(message.contains("key k: budget of 3 USD a month is spent"), "{message}");
-    std::fs::write(&config.0, program(&cloud, &state, "5")).unwrap();
+    std::fs::write(&file.0, config(&cloud, &state, "5")).unwrap();
     served.signal("-HUP");
     let begun = Instant::now();
-    while refused(&served.address).await.is_some() {
+    while refused().await.is_some() {
         assert!(begun.elapsed() < Duration::from_secs(20), "the new budget does not come into force");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(refused(&served.address).await, None);
-    let message = refused(&served.address).await.unwrap();
+    assert_eq!(refused().await, None);
+    let message = refused().await.unwrap();
     assert!(message.contains("key k: budget of 5 USD a month is spent"), "{message}");
-    assert_eq!(served.spent(&client).await, 5.0);
+    assert_eq!(spent(&served, &client).await, 5.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -569,4 +527,16 @@ deployments = [
     let gate = Gate::new(&(key("k", "") + model)).await;
     let told = gate.ask("k", &chat("m", "hi", 10)).await;
     assert_eq!((told.status, told.header("x-aigate-provider")), (200, "openai"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dearer_service_tier_costs_is_not_known_and_not_reckoned_at_the_usual_price() {
+    let model = "[models.m]\ntask = \"chat\"\ndeployments = [{ provider = \"openai\", target = \"gpt-4.1-mini\", price = { usd_per_request = 1 } }]\n";
+    let gate = Gate::new(&(key("k", "") + model)).await;
+    for (tier, cost) in [("default", "1"), ("priority", "")] {
+        let mut body = chat("m", "hi", 10);
+        body["service_tier"] = tier.into();
+        let told = gate.ask("k", &body).await;
+        assert_eq!((told.status, told.header("x-aigate-cost-usd")), (200, cost), "{told:?}");
+    }
 }

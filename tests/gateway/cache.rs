@@ -4,7 +4,6 @@ use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use aigate::config::{Plan, Source, check, load, report};
 use aigate_sim::{CloudKind, Fault, Latency, Options};
-use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::{
     runtime::{Handle, Id},
@@ -12,7 +11,8 @@ use tokio::{
 };
 
 use crate::harness::{
-    House, TempFile, events, eventually, listeners, predict_providers, providers, user_credentials,
+    House, Reply, TempFile, bearer, client, events, eventually, key, listeners, metrics, predict_providers,
+    providers, secret, user_credentials,
 };
 
 /// A deployment that the tests' models have: Azure, unless they say otherwise.
@@ -30,95 +30,31 @@ pub(crate) fn usual() -> String {
     kept("kept", AZURE, "ttl = \"10m\"")
 }
 
-/// A key called `name`, with the rest of its table.
-pub(crate) fn key(name: &str, rest: &str) -> String {
-    let hash = aigate_keys::secret::format_hash(&aigate_keys::secret::hash(&secret(name)));
-    format!("[keys.\"{name}\"]\nhash = \"{hash}\"\n{rest}\n")
-}
-
-pub(crate) fn secret(name: &str) -> String {
-    format!("secret-of-{}", name.replace(' ', "-"))
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Reply {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// What the cache says it did.
-    pub(crate) fn cache(&self) -> &str {
-        self.header("x-aigate-cache")
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
-    }
-
-    /// The answer's own id, whole or streamed: every answer of a cloud has another one.
-    pub(crate) fn id(&self) -> String {
-        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
-        let values = if self.text.starts_with("data: ") { self.chunks() } else { vec![self.json()] };
-        // Azure's first chunk has none.
-        let id = values.last().and_then(|value| value["id"].as_str()).filter(|id| !id.is_empty());
-        id.unwrap_or_else(|| panic!("no id: {}", self.text)).to_owned()
-    }
-
-    /// The chunks of a stream that ended well.
-    pub(crate) fn chunks(&self) -> Vec<Value> {
-        let events = events(&self.text);
-        assert!(events.done, "{}", self.text);
-        events.chunks
-    }
-
-    /// The text of a chat answer, whole or streamed.
-    pub(crate) fn said(&self) -> String {
-        if self.text.starts_with("data: ") {
-            let chunks = self.chunks();
-            return chunks
-                .iter()
-                .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
-                .collect();
-        }
-        self.json()["choices"][0]["message"]["content"].as_str().unwrap_or_default().to_owned()
-    }
-}
-
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 
 /// One for each test: it takes long to make.
-fn client() -> reqwest::Client {
+fn kept_client() -> reqwest::Client {
     static KNOWN: Mutex<Vec<(Id, reqwest::Client)>> = Mutex::new(Vec::new());
     let here = Handle::current().id();
     let mut known = KNOWN.lock().unwrap();
     if let Some((_, client)) = known.iter().find(|(test, _)| *test == here) {
         return client.clone();
     }
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+    let client = client();
     known.push((here, client.clone()));
     client
 }
 
 /// Posts a body as it is.
 pub(crate) async fn send(url: String, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Reply {
-    let mut request = client().post(url).body(body);
+    let mut request = kept_client().post(url).body(body);
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
         request = request.header("content-type", "application/json");
     }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = request.send().await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
-    let bytes = response.bytes().await.unwrap();
-    Reply { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    Reply::of(request.send().await.unwrap()).await
 }
 
 /// A deterministic chat.
@@ -144,11 +80,9 @@ pub(crate) fn asked(house: &House, kind: CloudKind) -> u64 {
     house.cloud(kind).stats().seen
 }
 
-/// The value of a metric, by the beginning of its line.
+/// The value of a metric, by its name with its labels; 0 if there is none.
 pub(crate) fn metric(house: &House, line: &str) -> f64 {
-    let text = house.running.gateway.metrics_text().unwrap();
-    let found = text.lines().find_map(|metric| metric.strip_prefix(line)?.strip_prefix(' '));
-    found.map_or(0.0, |value| value.trim().parse().unwrap())
+    metrics::value(&house.running.gateway.metrics_text().unwrap(), line).unwrap_or(0.0)
 }
 
 fn told(house: &House, status: &str) -> f64 {
@@ -234,7 +168,7 @@ async fn what_was_drawn_by_chance_is_kept_only_where_the_model_or_the_caller_say
     assert_eq!(asked(&house, CloudKind::Azure), 9);
 
     let wrong = chat_with(&house, &[("x-aigate-cache", "yes")], &warm).await;
-    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    assert_eq!(wrong.status, 400);
     assert!(wrong.text.contains("`use` or `bypass`"), "{}", wrong.text);
     assert!(!chat(&house, &question("azure", "hello")).await.headers.contains_key("x-aigate-cache"));
     let listed = house.client.get(house.url("/v1/models")).send().await.unwrap();
@@ -289,7 +223,7 @@ async fn what_is_kept_uses_up_no_limit_and_no_budget() {
     // The usual models are not all of known price.
     let (plan, _credentials) = plan(&house, &(usual() + &key("team", allowance) + &state));
     house.running.gateway.change_to(&plan).unwrap();
-    let bearer = format!("Bearer {}", secret("team"));
+    let bearer = bearer("team");
     let ask = async |text: &str, stream: bool| {
         let mut body = question("kept", text);
         body["stream"] = json!(stream);
@@ -310,7 +244,7 @@ async fn what_is_kept_uses_up_no_limit_and_no_budget() {
     assert!(before.contains("aigate_budget_usd") && before.contains("team"), "{before}");
     for stream in [false, true, false, true, false, true] {
         let again = ask("hello", stream).await;
-        assert_eq!((again.status, again.cache()), (StatusCode::OK, "hit"));
+        assert_eq!((again.status, again.cache()), (200, "hit"));
         assert_eq!(again.header("x-aigate-cost-usd"), "0");
         assert!(!again.headers.contains_key("x-ratelimit-limit-requests"), "no limit was asked");
     }
@@ -322,8 +256,8 @@ async fn what_is_kept_uses_up_no_limit_and_no_budget() {
     let now: u64 = second.header("x-ratelimit-remaining-tokens").parse().unwrap();
     assert!(now.abs_diff(left) < 100, "{left} {now}");
     assert_eq!(second.header("x-ratelimit-remaining-requests"), "1");
-    assert_eq!(ask("salut", false).await.status, StatusCode::OK);
-    assert_eq!(ask("ciao", false).await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(ask("salut", false).await.status, 200);
+    assert_eq!(ask("ciao", false).await.status, 429);
     assert_eq!(ask("hello", false).await.cache(), "hit", "who is over the limit still gets what is kept");
 }
 
@@ -505,18 +439,18 @@ async fn errors_and_answers_that_a_filter_cut_off_are_not_kept() {
             let before = asked(&house, CloudKind::Azure);
             for _ in 0..2 {
                 let reply = ask(text).await;
-                assert_eq!((reply.status, reply.cache()), (StatusCode::OK, "miss"), "{text}: {}", reply.text);
+                assert_eq!((reply.status, reply.cache()), (200, "miss"), "{text}: {}", reply.text);
             }
             assert_eq!(asked(&house, CloudKind::Azure), before + 2, "{text}");
         }
         for _ in 0..2 {
-            assert_eq!(ask("filter-me").await.status, StatusCode::BAD_REQUEST);
+            assert_eq!(ask("filter-me").await.status, 400);
         }
         let cloud = house.cloud(CloudKind::Azure);
         cloud.set_fault(Some(Fault::ServerError { status: 500 }));
         let (failing, cut) = (format!("fail {stream}"), format!("one two three {stream}"));
         let failed = ask(&failing).await;
-        assert_eq!((failed.status, failed.cache()), (StatusCode::SERVICE_UNAVAILABLE, "miss"));
+        assert_eq!((failed.status, failed.cache()), (503, "miss"));
         cloud.set_fault(Some(Fault::CutMidStream { after_chunks: 2 }));
         let _half = ask(&cut).await;
         cloud.set_fault(None);

@@ -1,20 +1,15 @@
 //! Kept answers of every task and form: streams and whole answers share them, predictions and embeddings are told in each
 //! caller's own form, stale ones help in an outage, and a changed model has none.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use aigate::running::Running;
 use aigate_sim::{CloudKind, Fault, Latency, Options, start};
-use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    cache::{AZURE, CHAT, Reply, asked, kept, key, metric, plan, question, secret, send, streamed, usual},
-    harness::{House, KINDS, TempFile, listeners, providers, user_credentials},
+    cache::{AZURE, CHAT, asked, kept, metric, plan, question, send, streamed, usual},
+    harness::{House, KINDS, Program, Reply, TempFile, key, listeners, providers, secret, user_credentials},
 };
 
 async fn chat(house: &House, body: &Value) -> Reply {
@@ -60,7 +55,7 @@ async fn streams_and_whole_answers_share_what_is_kept_and_each_is_told_in_its_ow
             assert_eq!(asked(&house, kind), before + 1);
 
             let (whole, stream) = if whole_first { (one, other) } else { (other, one) };
-            let whole = whole.json();
+            let whole = whole.body;
             assert_eq!(
                 (&whole["object"], &whole["choices"][0]["finish_reason"]),
                 (&json!("chat.completion"), &json!("stop"))
@@ -114,13 +109,13 @@ async fn tool_calls_are_told_in_both_forms() {
         let caches = [&whole, &stream, &live, &again].map(Reply::cache);
         assert_eq!(caches, ["miss", "hit", "miss", "hit"], "{kind:?}");
         for whole in [whole, again] {
-            let message = whole.json()["choices"][0]["message"].clone();
+            let message = whole.body["choices"][0]["message"].clone();
             assert_eq!(message["content"], Value::Null, "{message}");
             assert_eq!(message["tool_calls"][0]["type"], "function");
             assert_eq!(message["tool_calls"][0]["function"]["name"], "look");
             let arguments = message["tool_calls"][0]["function"]["arguments"].as_str().unwrap();
             assert_eq!(serde_json::from_str::<Value>(arguments).unwrap(), json!({ "b": 1, "a": "ü" }));
-            assert_eq!(whole.json()["choices"][0]["finish_reason"], "tool_calls");
+            assert_eq!(whole.body["choices"][0]["finish_reason"], "tool_calls");
         }
         for stream in [stream, live] {
             let chunks = stream.chunks();
@@ -160,7 +155,7 @@ async fn embeddings_are_kept() {
         assert_eq!(ask(other.clone()).await.cache(), "miss", "{other}");
         let again = ask(other.clone()).await;
         assert_eq!(again.cache(), "hit", "{other}");
-        assert_eq!(again.json()["data"][0]["embedding"].is_string(), other.get("encoding_format").is_some());
+        assert_eq!(again.body["data"][0]["embedding"].is_string(), other.get("encoding_format").is_some());
         assert_eq!(asked(&house, CloudKind::OpenAi), count as u64 + 2);
     }
 }
@@ -201,14 +196,11 @@ async fn predictions_are_kept_where_the_config_says_so_and_carry_each_caller_s_o
     body.as_object_mut().unwrap().remove("id");
     let third = ask("cached", &body).await;
     assert_eq!([first.cache(), second.cache(), third.cache()], ["miss", "hit", "hit"]);
-    assert_eq!((&first.json()["id"], &second.json()["id"]), (&json!("first"), &json!("second")));
-    assert_eq!(third.json().get("id"), None);
-    assert_eq!(first.json()["outputs"], second.json()["outputs"]);
-    assert_eq!(second.json()["parameters"], first.json()["parameters"]);
-    assert_eq!(
-        (second.header("x-aigate-model-version"), &second.json()["model_version"]),
-        ("3", &json!("3"))
-    );
+    assert_eq!((&first.body["id"], &second.body["id"]), (&json!("first"), &json!("second")));
+    assert_eq!(third.body.get("id"), None);
+    assert_eq!(first.body["outputs"], second.body["outputs"]);
+    assert_eq!(second.body["parameters"], first.body["parameters"]);
+    assert_eq!((second.header("x-aigate-model-version"), &second.body["model_version"]), ("3", &json!("3")));
     assert_eq!(asked(&house, CloudKind::Aws), 3);
     // A named version has answers of its own; another row has, too.
     let path = house.url("/v2/models/cached/versions/3/infer");
@@ -233,7 +225,7 @@ async fn predictions_are_kept_where_the_config_says_so_and_carry_each_caller_s_o
             body["outputs"] = wish.clone();
             body["id"] = json!(round);
             let reply = ask("here", &body).await;
-            assert_eq!((reply.status, reply.cache()), (StatusCode::OK, round), "{wish}: {}", reply.text);
+            assert_eq!((reply.status, reply.cache()), (200, round), "{wish}: {}", reply.text);
             let binary = reply.header("inference-header-content-length");
             assert_eq!(binary.is_empty(), wish[0]["parameters"].is_null(), "{wish}");
             let text = if binary.is_empty() { &*reply.text } else { &reply.text[..binary.parse().unwrap()] };
@@ -291,10 +283,7 @@ async fn when_nobody_can_answer_the_stale_answer_is_given_and_said_to_be_stale()
         let mut body = question("kept", "hello");
         body["stream"] = json!(stream);
         let reply = chat(&house, &body).await;
-        assert_eq!(
-            (reply.status, reply.cache(), reply.header("x-aigate-degraded")),
-            (StatusCode::OK, "stale", "stale")
-        );
+        assert_eq!((reply.status, reply.cache(), reply.header("x-aigate-degraded")), (200, "stale", "stale"));
         assert_eq!((reply.id(), reply.said()), (old.id(), old.said()));
         assert!(reply.header("age").parse::<u64>().unwrap() >= 1);
         assert_eq!(reply.header("x-aigate-cost-usd"), "0");
@@ -306,12 +295,12 @@ async fn when_nobody_can_answer_the_stale_answer_is_given_and_said_to_be_stale()
             [("x-aigate-degraded", "refuse"), ("cache-control", "no-cache"), ("cache-control", "no-store")]
         {
             let refused = send(house.url(CHAT), &[(name, value)], text.clone()).await;
-            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{name}: {value}");
+            assert_eq!(refused.status, 503, "{name}: {value}");
         }
         for model in ["short", "none"] {
             let mut body = body.clone();
             body["model"] = json!(model);
-            assert_eq!(chat(&house, &body).await.status, StatusCode::SERVICE_UNAVAILABLE, "{model}");
+            assert_eq!(chat(&house, &body).await.status, 503, "{model}");
         }
     }
     assert_eq!(metric(&house, "aigate_cache_total{model=\"kept\",status=\"stale\"}"), 2.0);
@@ -335,15 +324,15 @@ async fn whoever_is_over_the_limit_draws_nobody_else_into_the_refusal() {
         body["stream"] = json!(stream);
         send(house.url(CHAT), &[("x-api-key", &secret(name))], body.to_string()).await
     };
-    assert_eq!(ask("spent", "first".to_owned(), false).await.status, StatusCode::OK);
+    assert_eq!(ask("spent", "first".to_owned(), false).await.status, 200);
     for round in 0..40 {
         let (text, stream) = (format!("round {round}"), round % 2 == 0);
         let (spent, free) = tokio::join!(ask("spent", text.clone(), stream), ask("free", text, stream));
-        assert_eq!(free.status, StatusCode::OK, "{}", free.text);
+        assert_eq!(free.status, 200, "{}", free.text);
         // It may share the answer of the other one, which costs it nothing.
         match spent.status {
-            StatusCode::OK => assert!(["hit", "coalesced"].contains(&spent.cache())),
-            status => assert_eq!(status, StatusCode::TOO_MANY_REQUESTS),
+            200 => assert!(["hit", "coalesced"].contains(&spent.cache())),
+            status => assert_eq!(status, 429),
         }
         assert_eq!(asked(&house, CloudKind::Azure), round + 2);
     }
@@ -427,7 +416,7 @@ async fn what_is_kept_survives_a_reload_by_an_operator_s_post() {
     };
     let reload = async || {
         let reply = send(format!("http://{}/admin/reload", running.operations_address), &[], "").await;
-        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+        assert_eq!(reply.status, 200, "{}", reply.text);
     };
     let first = ask().await;
     reload().await;
@@ -454,40 +443,21 @@ async fn the_log_tells_what_the_cache_did_and_that_it_cost_nothing() {
         + &stale
         + "[log]\nformat = \"json\"\n";
     let config = TempFile::new("cache-log.toml", &text);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aigate"))
-        .args(["serve", "--config", config.0.to_str().unwrap()])
-        .env_remove("AIGATE_CONFIG")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel::<Value>();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
-    std::thread::spawn(move || {
-        for line in stderr.lines().map_while(Result::ok) {
-            let _ = sender.send(serde_json::from_str(&line).unwrap());
-        }
-    });
-    let mut line = async |wanted: &str| loop {
-        let line = tokio::time::timeout(Duration::from_secs(20), lines.recv()).await.unwrap().unwrap();
-        if line["message"].as_str().is_some_and(|message| message.ends_with(wanted)) {
-            break line;
-        }
-    };
-    let address = line("is ready").await["listen"].as_str().unwrap().to_owned();
-    let url = format!("http://{address}{CHAT}");
+    let program = Program::serve(&config.0);
+    let line = || program.line(|line| line["message"] == "call");
+    let url = format!("http://{}{CHAT}", program.address);
     let ask = async |body: Value| send(url.clone(), &[], body.to_string()).await;
 
     let body = question("kept", "hello there");
     let _both = tokio::join!(ask(body.clone()), ask(body.clone()));
-    let mut two = [line("call").await, line("call").await];
+    let mut two = [line(), line()];
     two.sort_by_key(|line| line["cache"].as_str().unwrap().to_owned());
     assert_eq!([&two[0]["cache"], &two[1]["cache"]], ["coalesced", "miss"], "{two:?}");
     assert!(two[1]["output_tokens"].as_u64().unwrap() > 0 && two[1]["cost_usd"] != "0", "{two:?}");
     ask(body.clone()).await;
-    let hit = line("call").await;
+    let hit = line();
     ask(streamed(body)).await;
-    let streamed_hit = line("call").await;
+    let streamed_hit = line();
     ask(question("kept", "warm")
         .as_object()
         .map(|body| {
@@ -497,12 +467,12 @@ async fn the_log_tells_what_the_cache_did_and_that_it_cost_nothing() {
         })
         .unwrap())
     .await;
-    assert_eq!(line("call").await["cache"], "bypass");
+    assert_eq!(line()["cache"], "bypass");
     ask(question("old", "hello")).await;
-    line("call").await;
+    line();
     clouds[0].set_fault(Some(Fault::ServerError { status: 500 }));
     ask(question("old", "hello")).await;
-    let stale = line("call").await;
+    let stale = line();
     assert_eq!(stale["degraded"], "stale");
     for (line, cache) in [(&two[0], "coalesced"), (&hit, "hit"), (&streamed_hit, "hit"), (&stale, "stale")] {
         assert_eq!(
@@ -512,6 +482,4 @@ async fn the_log_tells_what_the_cache_did_and_that_it_cost_nothing() {
         assert_eq!(line["deployment"], "azure/gpt-4.1-mini", "{line}");
         assert!(line["input_tokens"].is_null() && line["output_tokens"].is_null(), "{line}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

@@ -2,24 +2,18 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, Output, Stdio},
+    process::{Output, Stdio},
     time::Duration,
 };
 
 use aigate_sim::{CloudKind, Options, start};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+
+use crate::harness::{
+    KINDS, Program, TempFile, collector, listeners, models,
+    program::{aigate, serve},
+    providers, user_credentials,
 };
-
-use crate::harness::{KINDS, TempFile, listeners, models, providers, user_credentials};
-
-fn aigate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aigate"));
-    command.args(arguments).env_remove("AIGATE_CONFIG").stdin(Stdio::null());
-    command
-}
 
 fn output(arguments: &[&str]) -> (Output, String, String) {
     let output = aigate(arguments).current_dir(std::env::temp_dir()).output().unwrap();
@@ -106,81 +100,6 @@ fn the_demo_in_a_pipe_ends_by_itself_without_colours_or_surprises() {
     }
 }
 
-/// A collector that takes what is sent to it and remembers the bodies.
-async fn collector() -> (String, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (send, receive) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let send = send.clone();
-            tokio::spawn(async move {
-                let mut bytes = Vec::new();
-                let mut buffer = [0; 8192];
-                while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                    bytes.extend_from_slice(&buffer[..count]);
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-                    if stream.write_all(answer).await.is_err() {
-                        break;
-                    }
-                    let _ = send.send(std::mem::take(&mut bytes));
-                }
-            });
-        }
-    });
-    (url, receive)
-}
-
-struct Serving {
-    child: Child,
-    lines: std::sync::mpsc::Receiver<String>,
-    address: String,
-}
-
-impl Serving {
-    fn start(config: &TempFile) -> Self {
-        let mut child = aigate(&["serve", "--config", config.0.to_str().unwrap()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = child.stderr.take().unwrap();
-        let (send, lines) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                let _ = send.send(line);
-            }
-        });
-        let mut serving = Self { child, lines, address: String::new() };
-        let ready =
-            serving.line(|line| line["message"].as_str().is_some_and(|text| text.ends_with("is ready")));
-        serving.address = ready["listen"].as_str().unwrap().to_owned();
-        serving
-    }
-
-    /// The next line of the log that fits; every line must be JSON.
-    fn line(&self, fits: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("the log goes on");
-            let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: {line}"));
-            if fits(&value) {
-                return value;
-            }
-        }
-    }
-
-    fn terminate(&self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_gets_one_line_and_a_trace_and_a_running_stream_ends_before_the_program_does() {
     let mut clouds = Vec::new();
@@ -196,7 +115,7 @@ async fn each_call_gets_one_line_and_a_trace_and_a_running_stream_ends_before_th
             "[log]\nformat = \"json\"\n[telemetry]\notlp_endpoint = \"{collector}\"\nservice_name = \"gate-under-test\"\n"
         );
     let config = TempFile::new("serve.toml", &text);
-    let mut serving = Serving::start(&config);
+    let mut serving = Program::serve(&config.0);
 
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -233,7 +152,7 @@ async fn each_call_gets_one_line_and_a_trace_and_a_running_stream_ends_before_th
 
     let mut stream = call("azure", &words, true).await.unwrap();
     assert!(stream.chunk().await.unwrap().is_some());
-    serving.terminate();
+    serving.signal("-TERM");
     serving.line(|line| line["message"].as_str().is_some_and(|text| text.starts_with("stopping")));
     let mut rest = Vec::new();
     while let Some(piece) = stream.chunk().await.unwrap() {
@@ -243,8 +162,7 @@ async fn each_call_gets_one_line_and_a_trace_and_a_running_stream_ends_before_th
     let refused = client.get(format!("http://{}/v1/models", serving.address)).send().await;
     assert!(refused.is_err(), "no new connections while stopping");
     let status = tokio::task::spawn_blocking(move || {
-        let status = serving.child.wait().unwrap();
-        drop(serving);
+        let (status, _) = serving.ended();
         status
     })
     .await
@@ -304,20 +222,22 @@ async fn without_a_configuration_the_sample_is_served_and_the_printed_request_is
 fn variables_override_the_file_and_an_address_in_use_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let file = TempFile::new(
-        "env.toml",
-        "[operations]\nlisten = \"127.0.0.1:0\"\n[providers.o]\nkind = \"openai\"\napi_key = \"k\"\n[models.m]\ntask = \"chat\"\ndeployments = [{ provider = \"o\", target = \"t\" }]\n",
-    );
-    let mut child = aigate(&["serve", "--config", file.0.to_str().unwrap()])
-        .env("AIGATE__SERVER__LISTEN", &address)
-        .env("AIGATE__SERVER__MAX_CONNECTIONS", "17")
-        .env("AIGATE__LOG__CALLS", "false")
-        .env("AIGATE__PROVIDERS__O__API_KEY", "12345")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut text = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert!(text.contains("server.listen: cannot listen on") && text.contains(&address), "{text}");
+    let file = |operations: &str| {
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[operations]\nlisten = \"{operations}\"\n[providers.o]\nkind = \"openai\"\n\
+             api_key = \"k\"\n[models.m]\ntask = \"chat\"\ndeployments = [{{ provider = \"o\", target = \"t\" }}]\n"
+        );
+        TempFile::new("taken.toml", &text)
+    };
+    let free = file("127.0.0.1:0");
+    let mut overridden = serve(&free.0);
+    overridden.env("AIGATE__SERVER__LISTEN", &address);
+    let in_use = file(&address);
+    for (mut command, key) in [(overridden, "server.listen"), (serve(&in_use.0), "operations.listen")] {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut text = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(text.contains(&format!("{key}: cannot listen on")) && text.contains(&address), "{text}");
+    }
 }

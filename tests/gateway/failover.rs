@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use aigate_sim::{CloudKind, Fault};
+use aigate_sim::{CloudKind, Fault, Latency, Options};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -170,6 +170,30 @@ deployments = [
         azure += usize::from(response.headers()["x-aigate-provider"] == "azure");
     }
     assert!((120..180).contains(&azure), "{azure} of 200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fastest_deployment_gets_most_of_the_calls_though_it_stands_last() {
+    let fastest = r#"
+[models.quick]
+task = "chat"
+strategy = "fastest"
+deployments = [
+  { provider = "azure", target = "gpt-4.1-mini" },
+  { provider = "openai", target = "gpt-4.1-mini" },
+]
+"#;
+    let options =
+        Options { latency: Latency { median: Duration::from_millis(20), sigma: 0.0 }, ..Options::default() };
+    let house = House::with_options(fastest, &options).await;
+    house.cloud(CloudKind::Azure).set_fault(Some(Fault::SlowFirstByte(Duration::from_millis(200))));
+    let mut slow = 0;
+    for _ in 0..40 {
+        let response = house.ask("quick", "hi", false).await;
+        assert_eq!(response.status(), 200);
+        slow += usize::from(response.headers()["x-aigate-provider"] == "azure");
+    }
+    assert!(slow <= 6, "{slow} of 40 went to the one that is ten times slower");
 }
 
 #[tokio::test(flavor = "multi_thread")]

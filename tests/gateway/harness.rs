@@ -1,11 +1,25 @@
 //! Simulated clouds, a gateway in front of them, and a plain client.
 
+#[path = "harness/collector.rs"]
+mod collector;
+#[path = "harness/metrics.rs"]
+pub(crate) mod metrics;
+#[path = "harness/program.rs"]
+pub(crate) mod program;
+#[path = "harness/redis.rs"]
+mod redis;
+#[path = "harness/reply.rs"]
+mod reply;
+
+pub(crate) use self::{collector::collector, program::Program, redis::Redis, reply::Reply};
+
 use std::{path::PathBuf, time::Duration};
 
 use aigate::{
     config::{Source, check, load, report},
     running::Running,
 };
+use aigate_keys::secret::{format_hash, hash};
 use aigate_sim::{Cloud, CloudKind, Options, start};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -152,8 +166,7 @@ impl House {
         let loaded = load(&Source::Text(text)).and_then(check);
         let plan = loaded.unwrap_or_else(|faults| panic!("{}", report(&faults)));
         let running = Running::start(&plan).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { clouds, running, client, _credentials: credentials }
+        Self { clouds, running, client: client(), _credentials: credentials }
     }
 
     pub(crate) fn cloud(&self, kind: CloudKind) -> &Cloud {
@@ -211,12 +224,42 @@ pub(crate) fn events(body: &str) -> Events {
     Events { chunks: chunks.collect(), done }
 }
 
+/// The stanza of a key with the rest of its table.
+pub(crate) fn key(name: &str, more: &str) -> String {
+    format!("[keys.\"{name}\"]\nhash = \"{}\"\n{more}\n", hash_of(name))
+}
+
+/// The hash of the secret of that name, as it stands in the configuration.
+pub(crate) fn hash_of(name: &str) -> String {
+    format_hash(&hash(&secret(name)))
+}
+
+/// The secret of the key of that name.
+pub(crate) fn secret(name: &str) -> String {
+    format!("secret-of-{}", name.replace(' ', "-"))
+}
+
+/// What a caller with the key of that name sends as `Authorization`.
+pub(crate) fn bearer(name: &str) -> String {
+    format!("Bearer {}", secret(name))
+}
+
+/// A client of its own, with connections of its own.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap()
+}
+
 /// Waits for something to become true, for at most ten seconds.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    within(Duration::from_secs(10), what, async || holds()).await;
+}
+
+/// Waits for something to become true, for at most so long.
+pub(crate) async fn within(time: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waiting = async {
-        while !holds() {
+        while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(10), waiting).await.is_ok(), "{what} did not come true");
+    assert!(tokio::time::timeout(time, waiting).await.is_ok(), "{what} did not come true within {time:?}");
 }

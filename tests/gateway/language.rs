@@ -74,13 +74,13 @@ fn question(model: &str, tokens: u32) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_callers_of_one_worker_each_get_an_answer_or_a_refusal_that_says_when_to_come_back() {
     let models = Models::new();
-    let running = start(&(listeners("") + &models.config("queue = 8\nworkers = 1\ncontext = 256"))).await;
+    let running = start(&(listeners("") + &models.config("queue = 2\nworkers = 1\ncontext = 256"))).await;
     let (client, url) = (reqwest::Client::builder().build().unwrap(), format!("http://{}", running.address));
     let mut callers = JoinSet::new();
     for _ in 0..64 {
         let (client, url) = (client.clone(), format!("{url}/v1/chat/completions"));
         callers.spawn(async move {
-            let (headers, status, body) = ask(&client, &url, question("tiny", 100), None).await;
+            let (headers, status, body) = ask(&client, &url, question("tiny", 200), None).await;
             (status, headers.contains_key("retry-after"), body)
         });
     }
@@ -95,7 +95,8 @@ async fn sixty_four_callers_of_one_worker_each_get_an_answer_or_a_refusal_that_s
             other => panic!("{other:?}"),
         }
     }
-    assert!(answered.len() >= 9, "one is served and eight wait: {} were answered", answered.len());
+    // One is served and two wait, and whoever comes when one of them has gone; with the usual sixteen places 17 would be answered.
+    assert!((3..=16).contains(&answered.len()), "{} were answered", answered.len());
     assert_eq!(answered.len() + refused, 64);
     assert!(answered.iter().all(|text| *text == answered[0]), "the same question gets the same answer");
     let (_, status, _) = ask(&client, &format!("{url}/v1/chat/completions"), question("tiny", 1), None).await;

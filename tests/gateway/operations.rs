@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use aigate_sim::CloudKind;
 
-use crate::harness::{House, eventually};
+use crate::harness::{House, bearer, eventually, hash_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_readiness_and_metrics_are_on_the_operators_listener_only() {
@@ -32,15 +32,15 @@ async fn health_readiness_and_metrics_are_on_the_operators_listener_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operators_key_guards_the_metrics_but_not_health() {
-    let hash = aigate_keys::secret::format_hash(&aigate_keys::secret::hash("operator"));
-    let house = House::new(&format!("[operations]\nlisten = \"127.0.0.1:0\"\nkey = \"{hash}\"\n")).await;
+    let key = hash_of("operator");
+    let house = House::new(&format!("[operations]\nlisten = \"127.0.0.1:0\"\nkey = \"{key}\"\n")).await;
     let url = |path: &str| format!("http://{}{path}", house.running.operations_address);
     assert_eq!(house.client.get(url("/metrics")).send().await.unwrap().status(), 401);
     let wrong =
         house.client.get(url("/metrics")).header("authorization", "Bearer guess").send().await.unwrap();
     assert_eq!(wrong.status(), 401);
     let right =
-        house.client.get(url("/metrics")).header("authorization", "Bearer operator").send().await.unwrap();
+        house.client.get(url("/metrics")).header("authorization", bearer("operator")).send().await.unwrap();
     assert_eq!(right.status(), 200);
     assert_eq!(house.client.get(url("/healthz")).send().await.unwrap().status(), 200);
 }

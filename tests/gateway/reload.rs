@@ -11,13 +11,12 @@ use aigate::{
     config::{Source, check, check_after, load, report},
     running::Running,
 };
-use aigate_keys::secret::{format_hash, hash};
 use aigate_sim::{Cloud, CloudKind, Credentials, Fault, Options, start};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::eventually;
+use crate::harness::{bearer, client, eventually, hash_of, key, metrics};
 
 /// A gateway that was started from a file, which a test writes anew.
 pub(crate) struct Desk {
@@ -38,8 +37,7 @@ impl Desk {
         let source = Source::File(path);
         let plan = load(&source).and_then(check).unwrap_or_else(|faults| panic!("{}", report(&faults)));
         let running = Running::start_from(source, &plan).await.unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { folder, running, client }
+        Self { folder, running, client: client() }
     }
 
     fn path(&self) -> PathBuf {
@@ -72,8 +70,7 @@ impl Desk {
 
     /// The lines of the metrics that begin so.
     async fn metrics(&self, beginning: &str) -> Vec<String> {
-        let text = self.client.get(self.operations("/metrics")).send().await.unwrap().text().await.unwrap();
-        text.lines().filter(|line| line.starts_with(beginning)).map(str::to_owned).collect()
+        metrics::lines(&metrics::fetch(&self.client, self.running.operations_address).await, beginning)
     }
 
     pub(crate) async fn ask(&self, model: &str, key: &str) -> Response {
@@ -104,7 +101,7 @@ pub(crate) async fn send(
     let request = client
         .post(format!("http://{address}/v1/chat/completions"))
         .header("content-type", "application/json")
-        .header("authorization", format!("Bearer {key}"));
+        .header("authorization", bearer(key));
     request.body(body.to_string()).send().await.unwrap()
 }
 
@@ -135,10 +132,6 @@ pub(crate) fn model(name: &str, more: &str) -> String {
     format!(
         "[models.{name}]\ntask = \"chat\"\ndeployments = [{{ provider = \"sim\", target = \"gpt-4.1-mini\", price = {{ usd_per_request = 1 }} }}]\n{more}\n"
     )
-}
-
-pub(crate) fn key(name: &str, more: &str) -> String {
-    format!("[keys.{name}]\nhash = \"{}\"\n{more}\n", format_hash(&hash(name)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +213,7 @@ async fn what_cannot_be_served_is_found_before_anything_changes() {
     let cloud = cloud().await;
     let good = QUIET.to_owned() + &provider("sim", &cloud) + &model("one", "");
     let desk = Desk::start(&good).await;
-    let name = good.clone() + &format!("[keys.\"a:b\"]\nhash = \"{}\"\n", format_hash(&hash("s")));
+    let name = good.clone() + &key("a:b", "");
     // Before the reload, as `aigate check` would say it.
     let faults = load(&Source::Text(name.clone())).and_then(check).expect_err("a name like a token's caller");
     assert!(report(&faults).contains("keys.") && report(&faults).contains("a:b"), "{}", report(&faults));
@@ -233,13 +226,13 @@ async fn what_cannot_be_served_is_found_before_anything_changes() {
 async fn the_operators_key_guards_reload_and_config_and_can_itself_be_changed() {
     let cloud = cloud().await;
     let text = |secret: &str| {
-        let with_key = format!("[operations]\nkey = \"{}\"", format_hash(&hash(secret)));
+        let with_key = format!("[operations]\nkey = \"{}\"", hash_of(secret));
         QUIET.replace("[operations]", &with_key) + &provider("sim", &cloud) + &model("one", "")
     };
     let desk = Desk::start(&text("first")).await;
     let call = |secret: &'static str| {
         let request = desk.client.post(desk.operations("/admin/reload"));
-        request.header("authorization", format!("Bearer {secret}")).send()
+        request.header("authorization", bearer(secret)).send()
     };
     let bare = desk.client.post(desk.operations("/admin/reload")).send().await.unwrap();
     assert_eq!(bare.status(), 401);
@@ -378,7 +371,7 @@ async fn a_used_up_limit_an_open_circuit_and_a_kept_answer_survive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_that_are_under_way_count_against_the_next_configuration_s_limit() {
+async fn calls_that_are_under_way_count_after_a_reload_that_leaves_their_limit_as_it_was() {
     let cloud = cloud().await;
     let text = |more: &str| {
         QUIET.to_owned()
@@ -397,6 +390,59 @@ async fn calls_that_are_under_way_count_against_the_next_configuration_s_limit()
     assert_eq!(first.await.unwrap().status(), 200);
     cloud.set_fault(None);
     assert_eq!(desk.status("one", "anna").await, 200, "the place is given back across the reload");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_whose_amount_changes_begins_anew_and_goes_on_when_it_is_as_it_was() {
+    let cloud = cloud().await;
+    let text = |requests: u32| {
+        let limits = format!("limits_per_replica = {{ requests = \"{requests}/h\" }}");
+        QUIET.to_owned() + &provider("sim", &cloud) + &model("one", "") + &key("anna", &limits)
+    };
+    let desk = Desk::start(&text(2)).await;
+    let passes = async || {
+        let mut passed = 0;
+        while desk.status("one", "anna").await == 200 {
+            passed += 1;
+        }
+        passed
+    };
+    assert_eq!(passes().await, 2);
+    assert_eq!(desk.change_to(&text(3)).await, ["keys.anna.limits_per_replica.requests: 2/h -> 3/h"]);
+    assert_eq!(passes().await, 3);
+    desk.change_to(&text(2)).await;
+    assert_eq!(passes().await, 0, "to change it and to change it back refills nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_budget_whose_file_cannot_be_used_changes_nothing() {
+    let cloud = cloud().await;
+    let folder = tempfile::tempdir().unwrap();
+    // A file is no folder.
+    let state = folder.path().join("aigate.toml").join("state.sqlite");
+    let text = |more: &str| {
+        QUIET.to_owned()
+            + &format!("[state]\nfile = \"{}\"\n", state.display())
+            + &provider("sim", &cloud)
+            + &model("one", "")
+            + more
+    };
+    let desk = Desk::start_in(folder, &text(&key("anna", ""))).await;
+    let before = desk.running.gateway.now();
+    let next = text(
+        &(key("anna", "budget_per_replica = { usd_per_month = 1 }") + &key("bert", "") + &model("two", "")),
+    );
+    assert!(load(&Source::Text(next.clone())).and_then(check).is_ok(), "the text has no fault");
+    let (status, told) = desk.reload(&next).await;
+    assert_eq!(status, 422, "{told}");
+    assert!(told["faults"].as_str().unwrap().contains("state.sqlite"), "{told}");
+    assert!(Arc::ptr_eq(&before, &desk.running.gateway.now()));
+    assert_eq!(desk.config().await["refused"]["faults"], told["faults"]);
+    assert_eq!(desk.metrics("aigate_config_faulty").await, ["aigate_config_faulty 1"]);
+    assert_eq!(desk.metrics("aigate_budget_usd{").await, [""; 0]);
+    assert_eq!((desk.status("one", "anna").await, desk.status("one", "bert").await), (200, 401));
+    assert_eq!(desk.status("two", "anna").await, 404);
+    assert_eq!(version(&desk.ask("one", "anna").await), *before.version);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -475,7 +521,7 @@ fn the_models_on_this_machine_stay_while_their_settings_and_files_do() {
     };
     let first = load(&text("")).and_then(check).unwrap();
     let again = |before: &aigate::config::Plan, more: &str| {
-        load(&text(more)).and_then(|loaded| check_after(loaded, &before.providers)).unwrap()
+        load(&text(more)).and_then(|loaded| check_after(loaded, &before.into())).unwrap()
     };
     let second = again(&first, "[models.m.timeouts]\nattempt = \"1s\"\n");
     assert!(Arc::ptr_eq(&first.providers["here"].1, &second.providers["here"].1));

@@ -13,7 +13,8 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use self::world::{Gate, Redis, Setting, Who, cloud, eventually};
+use self::world::{Gate, Setting, Who, cloud, eventually};
+use crate::harness::Redis;
 
 /// So long that a busy machine does not look like a lost Redis.
 const PATIENT: &str = "timeout = \"5s\"";
@@ -101,19 +102,65 @@ async fn tokens_are_reserved_and_settled_over_both_processes() {
         Gate::two(&Setting::new(&cloud, &redis.url(), PATIENT, "limits = { tokens = \"1000/d\" }")).await;
     let most = json!({ "max_tokens": 900 });
     // While this one may still use 900, there is no room for another.
-    let text = "slowly ".to_owned() + &"word ".repeat(40);
+    let text = "slowly ".to_owned() + &"word ".repeat(80);
     let body =
         json!({ "max_tokens": 900, "stream": true, "messages": [{ "role": "user", "content": text }] });
     let mut stream = gates[0].chat(Who::Caller, body).await;
     assert!(stream.chunk().await.unwrap().is_some());
     assert_eq!(gates[1].chat(Who::Caller, most.clone()).await.status(), 429);
     stream.text().await.unwrap();
-    // It used some fifty words' tokens twice: the rest is free again, at the other one too, once and then no more.
+    // It used some eighty words' tokens twice: the rest is free again, at the other one too, once and then no more.
     eventually("what was not used is given back", async || {
         let answer = gates[1].chat(Who::Caller, json!({ "max_tokens": 800 })).await;
         answer.status() == 200
     })
     .await;
+    for gate in &gates {
+        eventually("the second one's rest is given back as well", async || {
+            let refused = gate.chat(Who::Caller, most.clone()).await;
+            let left: u64 = header(&refused, "x-ratelimit-remaining-tokens").parse().unwrap();
+            assert_eq!(refused.status(), 429, "{left} are left, and 900 are wanted");
+            assert!(left < 840, "{left}");
+            left > 800
+        })
+        .await;
+    }
+}
+
+/// For each owner of a limit or a budget: his section of the configuration, of the model `m` first, and what the refusal says.
+const OWNERS: [(&str, &str, &str); 4] = [
+    ("", "[labels.team.t]\nlimits = { requests = \"4/d\" }\n", "label team=t: requests 4/d"),
+    ("", "[labels.team.t]\nbudget = { usd_per_day = 0.04 }\n", "label team=t: budget of 0.04 USD a day"),
+    ("limits = { requests = \"4/d\" }\n", "", "model m: requests 4/d"),
+    (
+        "",
+        "[models.shared]\ntask = \"chat\"\ndeployments = [{ provider = \"openai\", target = \"gpt-4.1\", \
+         limits = { requests = \"4/d\" } }]\n",
+        "deployment openai/gpt-4.1: requests 4/d",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: cargo xtask test installs it"]
+async fn what_labels_models_and_deployments_may_use_is_kept_over_both_processes() {
+    let (redis, cloud) = (Redis::start(), cloud().await);
+    for (number, (of_model, more, words)) in OWNERS.into_iter().enumerate() {
+        let shared = format!("{PATIENT}\nprefix = \"p{number}\"");
+        let setting = Setting::new(&cloud, &redis.url(), &shared, "labels = { team = \"t\" }");
+        let gates = Gate::two(&setting.and(&(of_model.to_owned() + more))).await;
+        let model = if more.contains("[models.shared]") { "shared" } else { "m" };
+        let body = json!({ "model": model });
+        for call in 0..4 {
+            let answer = gates[call % 2].chat(Who::Caller, body.clone()).await;
+            assert_eq!(answer.status(), 200, "{words}: call {call}");
+            answer.bytes().await.unwrap();
+        }
+        for gate in &gates {
+            let (status, _, message) = error(gate.chat(Who::Caller, body.clone()).await).await;
+            assert_eq!(status, 429, "{words}");
+            assert!(message.contains(words), "{words}: {message}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,4 +375,47 @@ async fn sharing_is_changed_by_reloads_while_calls_go_on() {
         eventually("a place is free", taken).await;
     }
     assert_eq!((gates[0].call().await, gates[1].call().await), (429, 429));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis-server: cargo xtask test installs it"]
+async fn redis_over_tls_is_trusted_for_the_ca_file_of_the_configuration_and_not_without_it() {
+    const UP: &str = "aigate_redis_up{what=\"limits\"}";
+    let folder = tempfile::tempdir().unwrap();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, certified.cert.pem()).unwrap();
+    std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let _redis = Redis::start_with(&[
+        "--bind",
+        "127.0.0.1",
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        cert,
+        "--tls-key-file",
+        key,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let cloud = cloud().await;
+    let with = |more: &str| {
+        let shared = format!("{PATIENT}\non_loss = \"refuse\"\n{more}");
+        let caller = "limits = { concurrency = 9 }";
+        Setting::new(&cloud, &format!("rediss://localhost:{port}"), &shared, caller)
+    };
+    let trusting = with(&format!("ca_file = \"{cert}\""));
+    let gate = Gate::start(&trusting).await;
+    gate.metric_is(UP, 1.0).await;
+    assert_eq!(gate.call().await, 200);
+    // Only the file has changed: that is another connection.
+    gate.reload(&with("")).await;
+    gate.metric_is(UP, 0.0).await;
+    assert_eq!(gate.call().await, 503);
+    assert!(gate.log().contains("certificate"), "{}", gate.log());
+    gate.reload(&trusting).await;
+    gate.metric_is(UP, 1.0).await;
+    assert_eq!(gate.call().await, 200);
 }

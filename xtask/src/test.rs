@@ -40,7 +40,9 @@ pub(crate) fn test() -> Result<(), String> {
         .env("AIGATE_TEST_GGUF", &files)
         .env("AIGATE_TEST_ENCODERS", &encoders)
         .env("AIGATE_TEST_NODE", &node)
-        .env("AIGATE_TEST_GERMAN_CREDIT", &german);
+        .env("AIGATE_TEST_GERMAN_CREDIT", &german)
+        // A hundred kills of a program that keeps budgets, a thousand corruptions of a running one's file.
+        .env("AIGATE_TEST_LONG", "1");
     let succeeded = watch(&mut cargo, |line| tally.read(line))?;
     say(&format!("\n{} passed, {} failed", tally.passed, tally.failed));
     match (succeeded, tally.failed, tally.passed) {

@@ -22,11 +22,14 @@ use crate::Fingerprint;
 const VERSION: u8 = 1;
 /// Bytes of the checksum.
 const CHECK: usize = 16;
-/// The longest entry that is read, in bytes.
-const LONGEST: usize = 256 * 1024 * 1024;
+/// The longest entry that is written or read, in bytes. What replicas share takes no larger ones (`aigate-replicas`).
+const LONGEST: usize = 1024 * 1024;
 
-pub(super) fn write(entry: &Entry, fingerprint: &Fingerprint, now: SystemTime) -> Vec<u8> {
-    let mut out = Writer(Vec::with_capacity(entry.size));
+pub(super) fn write(entry: &Entry, fingerprint: &Fingerprint, now: SystemTime) -> Option<Vec<u8>> {
+    if entry.answer.content() > LONGEST {
+        return None;
+    }
+    let mut out = Writer(Vec::with_capacity(entry.size.min(LONGEST)));
     out.byte(VERSION);
     let given = now.checked_sub(entry.age()).and_then(|given| given.duration_since(UNIX_EPOCH).ok());
     out.long(given.map_or(0, |given| u64::try_from(given.as_millis()).unwrap_or(u64::MAX)));
@@ -56,7 +59,7 @@ pub(super) fn write(entry: &Entry, fingerprint: &Fingerprint, now: SystemTime) -
         }
     }
     seal(&mut out.0, fingerprint);
-    out.0
+    Some(out.0).filter(|bytes| bytes.len() <= LONGEST)
 }
 
 /// Appends the checksum.

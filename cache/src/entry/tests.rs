@@ -55,7 +55,7 @@ async fn every_answer_comes_back_from_its_bytes_as_it_was() {
     for answer in answers() {
         let entry = Entry::new(answer, origin());
         tokio::time::advance(Duration::from_secs(3)).await;
-        let bytes = entry.to_bytes(&fingerprint(1), now());
+        let bytes = entry.to_bytes(&fingerprint(1), now()).unwrap();
         let later = now() + Duration::from_secs(4);
         let back = Entry::from_bytes(&bytes, &fingerprint(1), later).unwrap();
         // Not all of their parts can be compared: what they print can.
@@ -70,27 +70,43 @@ async fn what_names_the_target_comes_back_from_bytes_and_the_rest_is_not_pretend
     let target = Target { version: Some("3".into()), fallback: true, ..Target::new("provider", "model") };
     let origin = Origin { target: Arc::new(target), dropped: vec!["seed".into(), "stop".into()] };
     let entry = Entry::new(answers().remove(0), Arc::new(origin.clone()));
-    let bytes = entry.to_bytes(&fingerprint(1), now());
+    let bytes = entry.to_bytes(&fingerprint(1), now()).unwrap();
     assert_eq!(**Entry::from_bytes(&bytes, &fingerprint(1), now()).unwrap().origin(), origin);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_from_a_clock_ahead_is_new() {
-    let bytes = Entry::new(answers().remove(0), origin()).to_bytes(&fingerprint(1), now());
+    let bytes = Entry::new(answers().remove(0), origin()).to_bytes(&fingerprint(1), now()).unwrap();
     let earlier = now() - Duration::from_secs(60);
     assert_eq!(Entry::from_bytes(&bytes, &fingerprint(1), earlier).unwrap().age(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_entry_that_is_too_large_for_replicas_to_share_is_not_written() {
+    let chat = |length| Answer::Chat(ChatReply { json: vec![b' '; length].into(), facts: Facts::default() });
+    let written = |answer| Entry::new(answer, origin()).to_bytes(&fingerprint(1), now());
+    let around = written(chat(0)).unwrap().len();
+    let largest = written(chat((1 << 20) - around)).unwrap();
+    assert_eq!(largest.len(), 1 << 20);
+    assert!(Entry::from_bytes(&largest, &fingerprint(1), now()).is_some());
+    assert!(written(chat((1 << 20) - around + 1)).is_none());
+    let tensor = Tensor::new("o", vec![1 << 18], Data::Fp64(vec![0.0; 1 << 18])).unwrap();
+    let (version, parameters, facts) = ("1".into(), Map::new(), Facts::default());
+    let predict = Answer::Predict(PredictReply { version, parameters, outputs: vec![tensor], facts });
+    let texts = Answer::ChatStream(vec![text(&"x".repeat(1 << 18)); 4], Facts::default());
+    assert!(written(chat(2 << 20)).is_none() && written(predict).is_none() && written(texts).is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_entry_under_another_s_fingerprint_is_none() {
-    let bytes = Entry::new(answers().remove(0), origin()).to_bytes(&fingerprint(1), now());
+    let bytes = Entry::new(answers().remove(0), origin()).to_bytes(&fingerprint(1), now()).unwrap();
     assert!(Entry::from_bytes(&bytes, &fingerprint(2), now()).is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_with_a_right_checksum_but_a_wrong_content_are_none() {
     for answer in answers() {
-        let bytes = Entry::new(answer, origin()).to_bytes(&fingerprint(1), now());
+        let bytes = Entry::new(answer, origin()).to_bytes(&fingerprint(1), now()).unwrap();
         let body = &bytes[..bytes.len() - 16];
         for place in 0..body.len() {
             // Cut off anywhere, and with lengths and tags that lie.
@@ -150,14 +166,17 @@ async fn the_size_grows_with_all_that_an_answer_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_whole_answer_and_a_stream_are_each_given_in_both_forms_and_other_answers_in_none() {
-    let stream =
-        Entry::new(Answer::ChatStream(vec![text("hi"), finish(FinishReason::Stop)], facts()), origin());
+    let chunks = vec![text("hi"), finish(FinishReason::Stop)];
+    let stream = Arc::new(Entry::new(Answer::ChatStream(chunks.clone(), facts()), origin()));
     let whole = stream.chat().unwrap();
     assert!(std::str::from_utf8(&whole.json).unwrap().contains(r#""content":"hi""#));
-    let whole = Entry::new(Answer::Chat(whole), origin());
-    assert_eq!(whole.chat_stream().unwrap().len(), 3);
-    assert_eq!((stream.chat_stream().unwrap().len(), whole.chat().is_some()), (2, true));
-    let embed = Entry::new(Answer::Embed(EmbedReply { json: Bytes::new(), facts: facts() }), origin());
+    let whole = Arc::new(Entry::new(Answer::Chat(whole), origin()));
+    assert_eq!(whole.chat_stream().unwrap().count(), 3);
+    let again: Vec<Bytes> = stream.chat_stream().unwrap().map(|chunk| chunk.json).collect();
+    assert_eq!(again, [chunks[0].json.clone(), chunks[1].json.clone()]);
+    assert!(whole.chat().is_some());
+    let embed = Answer::Embed(EmbedReply { json: Bytes::new(), facts: facts() });
+    let embed = Arc::new(Entry::new(embed, origin()));
     assert!(embed.chat().is_none() && embed.chat_stream().is_none());
 }
 
@@ -186,7 +205,7 @@ proptest! {
     fn an_entry_with_one_bit_turned_is_none(place in any::<prop::sample::Index>(), bit in 0..8, kind in 0..5_usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let _inside = runtime.enter();
-        let mut bytes = Entry::new(answers().remove(kind), origin()).to_bytes(&fingerprint(1), now());
+        let mut bytes = Entry::new(answers().remove(kind), origin()).to_bytes(&fingerprint(1), now()).unwrap();
         let place = place.index(bytes.len());
         bytes[place] ^= 1_u8 << bit;
         prop_assert!(Entry::from_bytes(&bytes, &fingerprint(1), now()).is_none());

@@ -163,7 +163,7 @@ fn a_tenant_without_a_name_is_not_the_public() {
 
 #[test]
 fn it_is_written_in_hexadecimal_digits() {
-    assert_eq!(Fingerprint::from([0xab; 32]).to_string(), "ab".repeat(32));
+    assert_eq!(Fingerprint([0xab; 32]).to_string(), "ab".repeat(32));
 }
 
 /// Names that invite confusion.

@@ -40,7 +40,7 @@ async fn a_hundred_equal_calls_cost_one() {
     let answers = join_all(joined.into_iter().map(|(_, waiter)| tokio::spawn(waiter))).await;
     assert!(answers.into_iter().all(|answer| answer.unwrap().unwrap() == 0));
     // One began and ended; the other calls were dropped, which counts too.
-    assert_eq!((leaders, begun.get(), flights.under_way()), (1, 101, 0));
+    assert_eq!((leaders, begun.get(), flights.slots.len()), (1, 101, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -76,9 +76,9 @@ async fn when_all_have_left_the_call_is_given_up_and_the_next_is_a_new_one() {
     assert!(poll_immediate(&mut leader).await.is_none());
     assert!(poll_immediate(&mut follower).await.is_none());
     drop(leader);
-    assert_eq!((over.get(), flights.under_way()), (0, 1));
+    assert_eq!((over.get(), flights.slots.len()), (0, 1));
     drop(follower);
-    assert_eq!((over.get(), flights.under_way()), (1, 0));
+    assert_eq!((over.get(), flights.slots.len()), (1, 0));
     let (role, next) = flights.join(fingerprint(1), call(&begun, &over, Ok(2)));
     assert_eq!((role, next.await.unwrap(), begun.get()), (Role::Leader, 2, 2));
 }
@@ -107,7 +107,7 @@ async fn an_error_is_every_waiter_s_own_and_equal_in_all_that_can_be_asked() {
         assert_eq!(error.attempts()[0].elapsed, Duration::from_secs(3));
         assert_eq!(error.source().unwrap().to_string(), "the cause");
     }
-    assert_eq!(flights.under_way(), 0);
+    assert_eq!(flights.slots.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +128,7 @@ async fn when_all_slots_are_taken_calls_are_made_each_by_itself() {
     let (_, first) = flights.join(fingerprint(1), call(&begun, &over, Ok(1)));
     let (role, second) = flights.join(fingerprint(2), call(&begun, &over, Ok(2)));
     let (other, third) = flights.join(fingerprint(2), call(&begun, &over, Ok(3)));
-    assert_eq!((role, other, flights.under_way()), (Role::Leader, Role::Leader, 1));
+    assert_eq!((role, other, flights.slots.len()), (Role::Leader, Role::Leader, 1));
     assert_eq!((second.await.unwrap(), third.await.unwrap(), first.await.unwrap()), (2, 3, 1));
     assert_eq!(begun.get(), 3);
 }
@@ -155,5 +155,5 @@ async fn a_race_of_joiners_and_leavers_leaves_no_slot_behind() {
     for task in join_all(tasks).await {
         task.unwrap();
     }
-    assert_eq!(flights.under_way(), 0);
+    assert_eq!(flights.slots.len(), 0);
 }

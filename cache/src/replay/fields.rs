@@ -1,15 +1,14 @@
 //! JSON tables read field by field, their values left as they are written.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
-};
+use aigate_contract::Spans;
+use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-/// A table's fields, in order.
-#[derive(Debug, Default)]
+/// A table's fields, in order, none of them twice.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Spans<'a>", bound(deserialize = "'de: 'a"))]
 pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// More fields than any answer has in one table.
@@ -43,36 +42,20 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FieldsVisitor;
+impl<'a> TryFrom<Spans<'a>> for Fields<'a> {
+    type Error = &'static str;
 
-        impl<'de> Visitor<'de> for FieldsVisitor {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::with_capacity(8);
-                while let Some(Name(name)) = map.next_key()? {
-                    if fields.len() == MOST || fields.iter().any(|(known, _)| *known == name) {
-                        return Err(A::Error::custom("a field stands twice, or there are too many"));
-                    }
-                    fields.push((name, map.next_value()?));
-                }
-                Ok(Fields(fields))
-            }
+    fn try_from(spans: Spans<'a>) -> Result<Self, Self::Error> {
+        if spans.0.len() > MOST || spans.twice().is_some() {
+            return Err("a field stands twice, or there are too many");
         }
-
-        deserializer.deserialize_map(FieldsVisitor)
+        Ok(Self(spans.0))
     }
 }
 
-/// A field's name, borrowed when it has no escapes.
+/// A text, borrowed when it has no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A JSON table that is being written.
 #[derive(Clone, Debug)]
@@ -118,7 +101,7 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// The text that a JSON value is, if it is one.
 pub(super) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Name<'_>>(raw.get()).ok().map(|Name(text)| text)
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|Text(text)| text)
 }
 
 /// The count that a JSON value is, if it is one.

@@ -18,7 +18,7 @@ use super::{
 /// by their index, lists of logprobs joined. Any other field must be said once, or the same each time it is said; a field of a
 /// delta that is not known must be said once, since it may as well be a piece of something. `None` where that is not so,
 /// where a choice does not end, and where a chunk is not as OpenAI writes them.
-pub fn whole_of(chunks: &[ChatChunk]) -> Option<ChatReply> {
+pub(crate) fn whole_of(chunks: &[ChatChunk]) -> Option<ChatReply> {
     // The tables borrow from the chunks' texts.
     let tables = chunks.iter().map(|chunk| Fields::parse(&chunk.json)).collect::<Option<Vec<_>>>()?;
     let mut whole = Whole::default();

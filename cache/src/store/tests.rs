@@ -48,15 +48,6 @@ async fn what_is_too_large_or_kept_for_no_time_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_entry_is_gone() {
-    let store = Store::new(1 << 20, 1 << 20);
-    store.put(fingerprint(1), entry(1), HOUR);
-    store.remove(&fingerprint(1));
-    assert!(store.get(&fingerprint(1)).is_none());
-    assert_eq!((store.counts().entries, store.counts().evicted), (0, 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_store_stays_within_its_bytes_and_counts_what_it_evicts() {
     let max = 20 * entry(1000).size() as u64;
     let store = Store::new(max, 1 << 20);

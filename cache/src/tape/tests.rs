@@ -8,7 +8,11 @@ use super::*;
 use crate::testing::{broken_stream, finish, opened, text, upstream};
 
 fn tape(chunks: ChunkStream, limit: usize) -> Arc<Tape> {
-    Tape::new(async { opened(chunks) }.boxed(), limit, Box::new(|_| ()))
+    Tape::new(async { opened(chunks) }.boxed(), limit, memory(usize::MAX), Box::new(|_| ()))
+}
+
+fn memory(most: usize) -> Arc<Memory> {
+    Arc::new(Memory::new(most))
 }
 
 fn size(chunks: usize) -> usize {
@@ -62,6 +66,49 @@ async fn an_overgrown_tape_holds_twice_its_limit_at_most_and_cuts_off_who_is_too
     }
     near.next().await.unwrap().unwrap();
     assert!(near.next().await.is_none() && fast.next().await.is_none());
+}
+
+#[tokio::test]
+async fn an_overgrown_tape_holds_no_more_than_its_slowest_reader_lacks() {
+    let tape = tape(stream::iter((0..100).map(|_| Ok(text("a")))).boxed(), size(5));
+    let mut readers: Vec<_> = (0..10).map(|_| tape.enter()).collect();
+    for read in 1..=100 {
+        for reader in &mut readers {
+            reader.next().await.unwrap().unwrap();
+        }
+        let held = tape.lock().chunks.len();
+        assert_eq!(held, if read <= 5 { read } else { 0 }, "after {read}");
+    }
+}
+
+#[tokio::test]
+async fn tapes_that_together_outgrow_the_memory_are_overgrown_and_what_they_held_is_given_back() {
+    let memory = memory(size(10));
+    let held = || memory.held.load(Ordering::SeqCst) / size(1);
+    let tape = || {
+        let chunks = stream::iter((0..20).map(|_| Ok(text("a")))).boxed();
+        Tape::new(async { opened(chunks) }.boxed(), size(100), Arc::clone(&memory), Box::new(|_| ()))
+    };
+    let (first, second) = (tape(), tape());
+    let (mut one, mut two) = (first.enter(), second.enter());
+    for _ in 0..8 {
+        one.next().await.unwrap().unwrap();
+    }
+    for read in 1..=20 {
+        assert_eq!(second.join().is_some(), read <= 3, "before {read}");
+        two.next().await.unwrap().unwrap();
+        assert_eq!(held(), if read <= 2 { 8 + read } else { 8 }, "after {read}");
+    }
+    assert!(first.join().is_some(), "what it holds is within the bound again");
+    assert_eq!(one.count().await, 12);
+    assert_eq!(held(), 0, "in the end it went beyond as well");
+    drop((first, second, two));
+    let (third, mut three) = (tape(), None);
+    let three = three.insert(third.enter());
+    for _ in 0..10 {
+        three.next().await.unwrap().unwrap();
+    }
+    assert!(third.join().is_some());
 }
 
 #[tokio::test]
@@ -203,10 +250,10 @@ proptest! {
             let _ = opening.await;
             opened(chunks)
         };
-        let kept = Arc::new(Mutex::new(None));
+        let (kept, memory) = (Arc::new(Mutex::new(None)), memory(usize::MAX));
         let shelf = Arc::clone(&kept);
-        let keep = move |entry: Entry| *shelf.lock().unwrap() = entry.chat_stream();
-        let tape = Tape::new(call.boxed(), size(1000), Box::new(keep));
+        let keep = move |entry: Entry| *shelf.lock().unwrap() = Some(Arc::new(entry));
+        let tape = Tape::new(call.boxed(), size(1000), Arc::clone(&memory), Box::new(keep));
         let mut tasks = vec![Task::new(tape.enter())];
         let (mut open, mut said) = (Some(open), Vec::new());
         for step in steps {
@@ -244,7 +291,10 @@ proptest! {
             prop_assert_eq!(&task.seen, &said);
             prop_assert_eq!(task.end, Some(if breaks { Err(ErrorKind::Interrupted) } else { Ok(()) }));
         }
-        let kept = kept.lock().unwrap().take().map(|chunks| chunks.iter().map(|chunk| chunk.json.clone()).collect());
+        let kept = kept.lock().unwrap().take().map(|entry| entry.chat_stream().unwrap().map(|chunk| chunk.json).collect());
         prop_assert_eq!(kept, (!breaks).then_some(said));
+        prop_assert_eq!(memory.held.load(Ordering::SeqCst), tape.lock().bytes);
+        drop((tasks, tape));
+        prop_assert_eq!(memory.held.load(Ordering::SeqCst), 0);
     }
 }

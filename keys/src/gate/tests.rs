@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    Key, Rights, secret,
+    Key, Rights,
     testing::{Signer, claims, config, jwks},
 };
 
@@ -13,7 +13,7 @@ const SECRET: &str = "aig_4dNoSuchSecretAnywhere";
 fn ring() -> Ring {
     let key = Key {
         name: "app".into(),
-        hashes: vec![secret::hash(SECRET), secret::hash("a.b.c")],
+        hashes: vec![hash(SECRET), hash("a.b.c")],
         rights: Rights::default(),
         expires: None,
         revoked: false,

@@ -1,6 +1,7 @@
 //! What the claims of a verified token say: whether it is good now and here, who calls, and what it may use.
 
 use std::{
+    ops::RangeInclusive,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -10,8 +11,10 @@ use serde_json::{Map, Value};
 
 use super::JwtConfig;
 use crate::{
-    Admitted, Pattern, Rights, TASKS, TokenFault,
+    Admitted, Pattern, Rights,
     moment::from_seconds,
+    refused::TokenFault,
+    rights::TASKS,
     secret::{hash, hexadecimal},
 };
 
@@ -20,6 +23,10 @@ pub(super) type Claims = Map<String, Value>;
 
 /// The longest subject and the longest value of a label, in bytes.
 const MAX_NAME: usize = 128;
+/// What a subject is made of.
+const VISIBLE: RangeInclusive<u8> = b'!'..=b'~';
+/// What a label's value is made of, as it is in the config.
+const VISIBLE_OR_SPACE: RangeInclusive<u8> = b' '..=b'~';
 /// The most models that a token grants.
 const MAX_GRANTED: usize = 256;
 
@@ -71,7 +78,7 @@ impl Reader {
         self.check_required(claims)?;
         let subject = claim(claims, &self.subject).and_then(plain).filter(|text| !text.is_empty());
         let subject = subject.ok_or_else(|| TokenFault::Claim(Arc::clone(&self.subject)))?;
-        let name = Arc::from(format!("{issuer}:{}", safe(&subject)));
+        let name = Arc::from(format!("{issuer}:{}", safe(&subject, VISIBLE)));
         let caller = Arc::new(Caller { name, labels: self.labels(claims) });
         Ok((Admitted { caller, rights: Arc::new(self.rights(claims)?) }, until))
     }
@@ -137,7 +144,7 @@ impl Reader {
     fn labels(&self, claims: &Claims) -> Vec<(Arc<str>, Arc<str>)> {
         let label = |(label, name): &(Arc<str>, Arc<str>)| {
             let value = claim(claims, name).and_then(plain).filter(|text| !text.is_empty())?;
-            Some((Arc::clone(label), Arc::from(safe(&value))))
+            Some((Arc::clone(label), Arc::from(safe(&value, VISIBLE_OR_SPACE))))
         };
         self.labels.iter().filter_map(label).collect()
     }
@@ -184,14 +191,15 @@ fn seconds(value: &Value) -> Option<SystemTime> {
     whole.or_else(rounded).map(from_seconds)
 }
 
-/// A text as visible ASCII of at most 128 bytes, different for different texts: whoever could take another's name would share
-/// its budget and its cached answers. Other bytes and `%` become `%XX`; of a longer text the beginning stays, with a hash.
-fn safe(text: &str) -> String {
+/// A text of these bytes only, at most 128 of them, different for different texts: whoever could take another's name would
+/// share its budget and its cached answers. Other bytes and `%` become `%XX`; of a longer text the beginning stays, with a hash.
+fn safe(text: &str, plain: RangeInclusive<u8>) -> String {
     let mut safe = String::with_capacity(text.len().min(MAX_NAME));
     for byte in text.bytes() {
-        match byte {
-            b'%' | ..=b' ' | 0x7f.. => safe.push_str(&format!("%{byte:02X}")),
-            _ => safe.push(char::from(byte)),
+        if byte != b'%' && plain.contains(&byte) {
+            safe.push(char::from(byte));
+        } else {
+            safe.push_str(&format!("%{byte:02X}"));
         }
     }
     if safe.len() < MAX_NAME {
@@ -212,6 +220,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_made_safe_without_making_two_equal() {
+        let safe = |text: &str| safe(text, VISIBLE);
         assert_eq!(safe("auth0|user@bank.example"), "auth0|user@bank.example");
         assert_eq!(safe("a b\nü%"), "a%20b%0A%C3%BC%25");
         let long = "x".repeat(200);
@@ -219,6 +228,13 @@ mod tests {
         assert_eq!(short.len(), MAX_NAME);
         assert_ne!(short, safe(&"x".repeat(201)));
         assert_ne!(safe(&short), short, "a subject that copies a shortened one");
+    }
+
+    #[test]
+    fn a_label_s_value_keeps_its_spaces_as_the_config_writes_them() {
+        let safe = |text: &str| safe(text, VISIBLE_OR_SPACE);
+        assert_eq!(safe("risk team"), "risk team");
+        assert_eq!(safe("risk%20team\n"), "risk%2520team%0A", "another team");
     }
 
     #[test]
@@ -245,8 +261,15 @@ mod tests {
     proptest! {
         #[test]
         fn every_safe_text_is_visible_ascii_and_short(text in "\\PC{0,200}|.{0,60}") {
-            let safe = safe(&text);
-            prop_assert!(safe.len() <= MAX_NAME && safe.bytes().all(|byte| byte.is_ascii_graphic()), "{safe}");
+            let name = safe(&text, VISIBLE);
+            prop_assert!(name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+            let label = safe(&text, VISIBLE_OR_SPACE);
+            prop_assert!(label.len() <= MAX_NAME && label.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{label}");
+        }
+
+        #[test]
+        fn different_values_of_a_label_stay_different(one in "[a%2 0\n]{0,6}", other in "[a%2 0\n]{0,6}") {
+            prop_assert_eq!(safe(&one, VISIBLE_OR_SPACE) == safe(&other, VISIBLE_OR_SPACE), one == other);
         }
     }
 }

@@ -176,6 +176,15 @@ impl JwtConfig {
             check(claim.as_deref() != Some(""), path, "is empty: expected the name of a claim");
         }
         for (label, claim) in &self.labels {
+            let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let plain = (1..=64).contains(&label.len()) && label.chars().all(name);
+            check(
+                plain && !label.starts_with(|c: char| c.is_ascii_digit()),
+                "labels",
+                &format!(
+                    "the label's name `{label}` is not 1 to 64 letters, digits and `_` that begin with no digit"
+                ),
+            );
             check(!claim.is_empty(), &format!("labels.{label}"), "is empty: expected the name of a claim");
         }
         for (claim, value) in &self.required {

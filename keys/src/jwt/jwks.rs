@@ -1,5 +1,5 @@
 //! An issuer's public keys at hand: fetched when they are first needed, again when they are old or a token names an unknown
-//! one, by one call for all that wait.
+//! one, once for all that wait. Nobody waits where old ones serve.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,6 +8,7 @@ use std::{
 
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    task::JoinHandle,
     time::Instant,
 };
 
@@ -60,19 +61,15 @@ enum Why {
 }
 
 impl Jwks {
-    /// The keys; none when they are not to be had. Where old ones serve, one caller waits for the new ones and the others do
-    /// not.
+    /// The keys; none when they are not to be had. Where old ones serve, nobody waits for the new ones.
     pub(super) async fn current(&self) -> Option<Arc<KeySet>> {
-        match self.store.held() {
-            Some((keys, age)) if age < self.refresh => Some(keys),
-            Some(_) => {
-                if let Ok(turn) = Arc::clone(&self.store.turn).try_lock_owned() {
-                    self.fetch(turn, Why::Older(self.refresh)).await;
-                }
-                self.store.held().map(|(keys, _)| keys)
-            }
-            None => self.fetched(Why::Missing).await,
+        let Some((keys, age)) = self.store.held() else { return self.fetched(Why::Missing).await };
+        if age >= self.refresh
+            && let Ok(turn) = Arc::clone(&self.store.turn).try_lock_owned()
+        {
+            self.fetch(turn, Why::Older(self.refresh));
         }
+        Some(keys)
     }
 
     /// The keys after a token named one that is not among them; none when they cannot be read, for then the token may be good.
@@ -83,29 +80,39 @@ impl Jwks {
     /// Fetches, or waits for the fetch that is under way.
     async fn fetched(&self, why: Why) -> Option<Arc<KeySet>> {
         match Arc::clone(&self.store.turn).try_lock_owned() {
-            Ok(turn) => self.fetch(turn, why).await,
+            Ok(turn) => {
+                if let Some(fetch) = self.fetch(turn, why)
+                    && let Err(error) = fetch.await
+                {
+                    tracing::error!(issuer = &*self.name, %error, "fetching the public keys was stopped");
+                }
+            }
             Err(_) => drop(self.store.turn.lock().await),
         }
         self.store.held().map(|(keys, _)| keys)
     }
 
-    /// Fetches if it is still time to. A task of its own: a caller who goes away must not leave the others without keys.
-    async fn fetch(&self, turn: OwnedMutexGuard<()>, why: Why) {
+    /// Begins to fetch if it is still time to. A task of its own: a caller who goes away must not leave the others without
+    /// keys.
+    fn fetch(&self, turn: OwnedMutexGuard<()>, why: Why) -> Option<JoinHandle<()>> {
         if !self.store.is_due(why) {
-            return;
+            return None;
         }
         let (name, source, store) =
             (Arc::clone(&self.name), Arc::clone(&self.source), Arc::clone(&self.store));
-        let task = tokio::spawn(async move {
+        Some(tokio::spawn(async move {
             let _turn = turn;
             match source.read().await.and_then(|text| KeySet::parse(&text)) {
                 Ok(keys) => store.put(&name, keys),
                 Err(reason) => store.fail(&name, &reason),
             }
-        });
-        if let Err(error) = task.await {
-            tracing::error!(issuer = &*self.name, %error, "fetching the public keys was stopped");
-        }
+        }))
+    }
+
+    /// Waits until nobody fetches.
+    #[cfg(test)]
+    pub(super) async fn idle(&self) {
+        drop(self.store.turn.lock().await);
     }
 }
 

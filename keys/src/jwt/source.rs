@@ -8,12 +8,12 @@ use std::{
 };
 
 use aigate_contract::settings::Fault;
-use aigate_transport::{Client, Request, Settings};
+use aigate_transport::{Client, Request, Settings, is_loopback};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use super::JwtConfig;
 
@@ -145,15 +145,9 @@ fn place(config: &JwtConfig) -> Result<Place, Fault> {
 /// A URL that is safe to trust: whoever can change what it answers can forge every token.
 fn safe_url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`{text}` is not a URL: {error}"))?;
-    let here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => Ok(url),
-        "http" if here => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
         _ => Err(format!("`{text}` is not an https URL")),
     }
 }

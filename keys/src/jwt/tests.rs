@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::testing::{ISSUER, Signer, at, claims, config, jwks};
+use crate::{
+    secret::hash,
+    testing::{ISSUER, Signer, at, claims, config, jwks},
+};
 
 /// An issuer whose keys are in a file, for tests that are not about fetching.
 struct Fixture {
@@ -30,9 +33,13 @@ fn fixture(signers: &[&Signer], mut changes: Value) -> Fixture {
     Fixture { issuer: Issuer::build("bank", &config(changes), None).unwrap(), _folder: folder }
 }
 
+async fn admit(issuer: &Issuer, token: &str) -> Result<Admitted, Refused> {
+    issuer.admit(token, hash(token), SystemTime::now()).await
+}
+
 impl Fixture {
     async fn admit(&self, token: &str) -> Result<Admitted, Refused> {
-        self.issuer.admit(token).await
+        admit(&self.issuer, token).await
     }
 
     async fn fault(&self, token: &str) -> TokenFault {
@@ -181,7 +188,7 @@ async fn a_token_is_verified_once_and_not_taken_after_its_time() {
     let first = bank.admit(&token).await.unwrap();
     assert!(Arc::ptr_eq(&first.caller, &bank.admit(&token).await.unwrap().caller), "not read again");
     let later = SystemTime::now() + std::time::Duration::from_secs(631);
-    let refused = bank.issuer.admit_at(&token, later).await.unwrap_err();
+    let refused = bank.issuer.admit(&token, hash(&token), later).await.unwrap_err();
     assert!(matches!(refused, Refused::Token(TokenFault::Expired { .. })), "{refused:?}");
 }
 
@@ -198,12 +205,12 @@ async fn claims_become_rights_and_labels() {
     );
     let token = signer.sign(&claims(json!({
         "client_id": 42, "https://bank.example/models": "credit-* gpt", "access": { "tasks": ["chat", "singing", 7] },
-        "team": "risk\n", "https://bank.example/project": "atlas", "cost": 7, "l": ["x"],
+        "team": "risk team\n", "https://bank.example/project": "atlas", "cost": 7, "l": ["x"],
     })));
     let Admitted { caller, rights } = bank.admit(&token).await.unwrap();
     assert_eq!(&*caller.name, "bank:42");
     let labels: Vec<(&str, &str)> = caller.labels.iter().map(|(label, value)| (&**label, &**value)).collect();
-    assert_eq!(labels, [("cost", "7"), ("project", "atlas"), ("team", "risk%0A")]);
+    assert_eq!(labels, [("cost", "7"), ("project", "atlas"), ("team", "risk team%0A")]);
     for (model, task, good) in [
         ("credit-1", "chat", true),
         ("gpt", "embed", true),
@@ -294,6 +301,10 @@ fn a_config_that_cannot_be_right_is_refused_with_the_place() {
         (json!({ "jwks_file": path, "models": ["ok", ""] }), "models[1]"),
         (json!({ "jwks_file": path, "tasks": ["singing"] }), "tasks[0]"),
         (json!({ "jwks_file": path, "labels": { "team": "" } }), "labels.team"),
+        (json!({ "jwks_file": path, "labels": { "": "a" } }), "labels"),
+        (json!({ "jwks_file": path, "labels": { "cost-centre": "a" } }), "labels"),
+        (json!({ "jwks_file": path, "labels": { "2nd": "a" } }), "labels"),
+        (json!({ "jwks_file": path, "labels": { "x".repeat(65): "a" } }), "labels"),
         (json!({ "jwks_file": path, "required": { "scope": "a b" } }), "required.scope"),
         (json!({ "jwks_file": path, "ca_file": "/nowhere/ca.pem" }), "ca_file"),
         (json!({ "jwks_file": path, "proxy": "not a proxy" }), "proxy"),

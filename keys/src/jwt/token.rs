@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::TokenFault;
+use crate::refused::TokenFault;
 
 /// A token whose signature may not have been verified yet.
 pub(super) struct Token<'a> {

@@ -45,7 +45,8 @@ fn play(rate: &str, callers: &[Caller], warm_up: Duration, length: Duration) -> 
             advance(start + at - Instant::now()).await;
             let caller = callers[index];
             let claim = Claim { limit: Arc::clone(&limit), amount: caller.amount };
-            let passed = reserve(&[claim], &names[index]).map(|call| call.settle(|_| None)).is_ok();
+            let passed =
+                reserve(vec![claim], &names[index]).map(|call| call.settle(|_, taken| taken)).is_ok();
             if at >= warm_up {
                 let count = counts.entry(caller.name).or_default();
                 count.asked += caller.amount;
@@ -149,7 +150,7 @@ fn more_keys_than_are_told_apart_share_what_one_key_has() {
             advance(Duration::from_millis(1)).await;
             let who = Arc::from(format!("key {}", step % 5_000));
             let claim = Claim { limit: Arc::clone(&limit), amount: 1 };
-            got += u64::from(reserve(&[claim], &who).map(|call| call.settle(|_| None)).is_ok());
+            got += u64::from(reserve(vec![claim], &who).map(|call| call.settle(|_, taken| taken)).is_ok());
         }
         about(got, 2_000.0, 2.0);
     });
@@ -162,22 +163,22 @@ fn places_are_shared_as_rates_are() {
         let claim = [Claim { limit: Arc::clone(&places), amount: 1 }];
         let (flood, modest): (Arc<str>, Arc<str>) = (Arc::from("flood"), Arc::from("modest"));
         // Alone, the flood has all.
-        let mut held: Vec<_> = std::iter::from_fn(|| reserve(&claim, &flood).ok()).collect();
+        let mut held: Vec<_> = std::iter::from_fn(|| reserve(claim.to_vec(), &flood).ok()).collect();
         assert_eq!(held.len(), 10);
-        reserve(&claim, &modest).expect_err("all are held");
+        reserve(claim.to_vec(), &modest).expect_err("all are held");
         // From now on one place stays free for the other key.
-        held.pop().unwrap().settle(|_| None);
-        let denied = reserve(&claim, &flood).unwrap_err();
+        held.pop().unwrap().settle(|_, taken| taken);
+        let denied = reserve(claim.to_vec(), &flood).unwrap_err();
         assert_eq!(denied.reason, Reason::Concurrency);
         for _ in 0..20 {
             advance(SECOND).await;
-            let call = reserve(&claim, &modest).unwrap();
-            reserve(&claim, &flood).expect_err("nine are the flood's");
-            call.settle(|_| None);
+            let call = reserve(claim.to_vec(), &modest).unwrap();
+            reserve(claim.to_vec(), &flood).expect_err("nine are the flood's");
+            call.settle(|_, taken| taken);
         }
         // Nobody asks any longer: what was kept is free for those who do.
         advance(30 * SECOND).await;
-        held.push(reserve(&claim, &flood).unwrap());
+        held.push(reserve(claim.to_vec(), &flood).unwrap());
         assert_eq!(places.standing().remaining, 0);
         drop(held);
         assert_eq!(places.standing().remaining, 10);
@@ -190,17 +191,21 @@ fn a_refusal_says_whether_the_rest_is_kept_for_others() {
         let limit =
             Arc::new(Limit::rate("shared", Unit::Tokens, Rate::parse("60/m", Unit::Tokens).unwrap(), true));
         let claim = [Claim { limit: Arc::clone(&limit), amount: 1 }];
-        reserve(&[Claim { limit: Arc::clone(&limit), amount: 20 }], &Arc::from("other")).unwrap().cancel();
+        reserve(vec![Claim { limit: Arc::clone(&limit), amount: 20 }], &Arc::from("other"))
+            .unwrap()
+            .settle(|_, _| 0);
         let flood = Arc::from("flood");
-        let denied = std::iter::repeat_with(|| reserve(&claim, &flood).map(|call| call.settle(|_| None)))
-            .find_map(Result::err);
+        let denied = std::iter::repeat_with(|| {
+            reserve(claim.to_vec(), &flood).map(|call| call.settle(|_, taken| taken))
+        })
+        .find_map(Result::err);
         let denied = denied.unwrap();
         assert_eq!(denied.reason, Reason::Share);
         assert_eq!(denied.to_string(), "shared is kept for other keys");
         assert!(limit.standing().remaining >= 20);
-        reserve(&[Claim { limit: Arc::clone(&limit), amount: 20 }], &Arc::from("other"))
+        reserve(vec![Claim { limit: Arc::clone(&limit), amount: 20 }], &Arc::from("other"))
             .unwrap()
-            .settle(|_| None);
+            .settle(|_, taken| taken);
     });
 }
 
@@ -213,14 +218,42 @@ fn a_key_that_its_own_limit_stops_keeps_nothing_from_others() {
         let (shared, own) = (limit("shared", "100/m", true), limit("own", "1/m", false));
         let claim = |limit, amount| Claim { limit: Arc::clone(limit), amount };
         let stopped = Arc::from("stopped");
-        reserve(&[claim(&own, 1)], &stopped).unwrap().settle(|_| None);
+        reserve(vec![claim(&own, 1)], &stopped).unwrap().settle(|_, taken| taken);
         for _ in 0..100 {
-            let denied = reserve(&[claim(&shared, 30), claim(&own, 1)], &stopped).unwrap_err();
+            let denied = reserve(vec![claim(&shared, 30), claim(&own, 1)], &stopped).unwrap_err();
             assert_eq!(denied.limit.name(), "own");
         }
         let flood = Arc::from("flood");
-        let got = (0..200)
-            .filter(|_| reserve(&[claim(&shared, 1)], &flood).map(|call| call.settle(|_| None)).is_ok());
+        let got = (0..200).filter(|_| {
+            reserve(vec![claim(&shared, 1)], &flood).map(|call| call.settle(|_, taken| taken)).is_ok()
+        });
         assert_eq!(got.count(), 100);
+    });
+}
+
+#[test]
+fn a_call_that_is_not_sent_after_all_keeps_nothing_from_others() {
+    paused(async {
+        let rate = Rate::parse("100/m", Unit::Tokens).unwrap();
+        let tokens = Arc::new(Limit::rate("tokens", Unit::Tokens, rate, true));
+        let places = Arc::new(Limit::places("places", 10, true));
+        // Of places a call takes one, whatever the amount.
+        let claims = |tokens: &Arc<Limit>, amount| {
+            vec![Claim { limit: Arc::clone(tokens), amount }, Claim { limit: Arc::clone(&places), amount: 0 }]
+        };
+        let (stopped, flood) = (Arc::from("stopped"), Arc::from("flood"));
+        for _ in 0..100 {
+            reserve(claims(&tokens, 30), &stopped).unwrap().cancel();
+            drop(reserve(claims(&tokens, 30), &stopped).unwrap());
+        }
+        let got = (0..200).filter(|_| {
+            reserve(vec![Claim { limit: Arc::clone(&tokens), amount: 1 }], &flood)
+                .map(|call| call.settle(|_, taken| taken))
+                .is_ok()
+        });
+        assert_eq!(got.count(), 100);
+        let place = Claim { limit: Arc::clone(&places), amount: 1 };
+        let held: Vec<_> = std::iter::from_fn(|| reserve(vec![place.clone()], &flood).ok()).collect();
+        assert_eq!(held.len(), 10);
     });
 }

@@ -239,7 +239,7 @@ impl World {
             bucket(1, Unit::Requests),
             bucket(TOKENS, Unit::Tokens),
             Limit::places("places", u32::try_from(ALL_PLACES).unwrap(), fair),
-            Limit::budget("a budget", Budget::new(money, Period::Day, None, wall, now), None),
+            Limit::budget("a budget", Budget::new(money, Period::Day, money, wall, now), None),
         ];
         let limits = limits.into_iter().map(Arc::new).collect();
         Self {
@@ -261,10 +261,10 @@ impl World {
             }
             Step::Settle { call, tokens, money } => {
                 if let Some((index, reservation)) = self.land(call) {
-                    reservation.settle(|unit| match unit {
-                        Unit::Tokens => tokens,
-                        Unit::Money => money,
-                        _ => None,
+                    reservation.settle(|unit, taken| match unit {
+                        Unit::Tokens => tokens.unwrap_or(taken),
+                        Unit::Money => money.unwrap_or(taken),
+                        _ => taken,
                     });
                     self.story.end(index, 1, tokens, money);
                 }
@@ -304,7 +304,7 @@ impl World {
             .iter()
             .map(|(limit, amount)| Claim { limit: Arc::clone(&self.limits[*limit]), amount: *amount })
             .collect();
-        match (reserve(&claims, &self.keys[key]), refusal) {
+        match (reserve(claims, &self.keys[key]), refusal) {
             (Ok(reservation), None) => {
                 self.flying.push((self.story.calls.len(), reservation));
                 self.story.admit(key, tokens, money);
@@ -313,6 +313,7 @@ impl World {
             (Err(_), _) if self.fair => {}
             (Err(denied), Some((limit, (reason, wait)))) => {
                 assert!(Arc::ptr_eq(&denied.limit, &self.limits[limit]), "{denied:?}");
+                assert_eq!(wanted[denied.index].0, limit);
                 assert_eq!(denied.reason, reason);
                 assert_eq!(denied.retry_after.map(|wait| i128::try_from(wait.as_nanos()).unwrap()), wait);
             }
@@ -340,7 +341,7 @@ impl World {
     /// When all calls have ended and time has passed, nothing is missing.
     async fn check_the_end(mut self) {
         for (index, reservation) in std::mem::take(&mut self.flying) {
-            reservation.settle(|_| None);
+            reservation.settle(|_, taken| taken);
             self.story.end(index, 1, None, None);
         }
         self.check();

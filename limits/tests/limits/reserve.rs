@@ -19,7 +19,13 @@ fn rate(text: &str, unit: Unit) -> Arc<Limit> {
 fn budget(dollars: &str) -> Budget {
     let now = Instant::now();
     let wall = Wall::starting(Duration::ZERO, now);
-    Budget::new(dollars.parse().unwrap(), Period::Day, Some(80), wall, now)
+    Budget::new(
+        dollars.parse().unwrap(),
+        Period::Day,
+        Money::from_trillionths((DOLLAR * 8 / 10).into()),
+        wall,
+        now,
+    )
 }
 
 fn claims<const N: usize>(claims: [(&Arc<Limit>, u64); N]) -> Vec<Claim> {
@@ -38,14 +44,14 @@ async fn when_a_later_limit_refuses_the_earlier_ones_lose_nothing() {
     let places = Arc::new(Limit::places("places", 2, false));
     let budget = Arc::new(Limit::budget("budget", budget("1"), None));
     let wanted = claims([(&places, 1), (&requests, 1), (&budget, DOLLAR / 2), (&tokens, 80)]);
-    let first = reserve(&wanted, &key()).unwrap();
+    let first = reserve(wanted.to_vec(), &key()).unwrap();
     for _ in 0..10 {
-        let denied = reserve(&wanted, &key()).unwrap_err();
-        assert!(Arc::ptr_eq(&denied.limit, &tokens));
+        let denied = reserve(wanted.to_vec(), &key()).unwrap_err();
+        assert!(Arc::ptr_eq(&denied.limit, &tokens) && denied.index == 3);
         assert_eq!((denied.reason, denied.retry_after), (Reason::Rate, Some(Duration::from_secs(36))));
         assert_eq!(denied.to_string(), "tokens 100/m is used up");
     }
-    let left: Vec<_> = first.standings().map(|(_, standing)| standing.remaining).collect();
+    let left: Vec<_> = wanted.iter().map(|claim| claim.limit.standing().remaining).collect();
     assert_eq!(left, [1, 4, DOLLAR / 2, 20]);
     first.cancel();
     for claim in &wanted {
@@ -57,11 +63,11 @@ async fn when_a_later_limit_refuses_the_earlier_ones_lose_nothing() {
 async fn settling_keeps_what_is_known_and_estimates_what_is_not() {
     let (requests, tokens) = (rate("5/m", Unit::Requests), rate("100/m", Unit::Tokens));
     let money = Arc::new(Limit::budget("budget", budget("1"), None));
-    let call = reserve(&claims([(&requests, 1), (&tokens, 80), (&money, DOLLAR)]), &key()).unwrap();
-    call.settle(|unit| match unit {
-        Unit::Tokens => Some(30),
-        Unit::Money => Some(DOLLAR / 4),
-        _ => None,
+    let call = reserve(claims([(&requests, 1), (&tokens, 80), (&money, DOLLAR)]), &key()).unwrap();
+    call.settle(|unit, taken| match unit {
+        Unit::Tokens => 30,
+        Unit::Money => taken / 4,
+        _ => taken,
     });
     assert_eq!(requests.standing().remaining, 4);
     assert_eq!(tokens.standing().remaining, 70);
@@ -75,11 +81,11 @@ async fn a_place_is_free_again_however_its_call_ends() {
     assert_eq!(places.kind(), Kind::Concurrency);
     // Whatever the amount: a call takes one place.
     let wanted = claims([(&places, 0)]);
-    reserve(&wanted, &key()).unwrap().cancel();
-    reserve(&wanted, &key()).unwrap().settle(|_| Some(7));
-    reserve(&wanted, &key()).unwrap().settle(|_| None);
-    let held = reserve(&wanted, &key()).unwrap();
-    let denied = reserve(&wanted, &key()).unwrap_err();
+    reserve(wanted.to_vec(), &key()).unwrap().cancel();
+    reserve(wanted.to_vec(), &key()).unwrap().settle(|_, _| 7);
+    reserve(wanted.to_vec(), &key()).unwrap().settle(|_, taken| taken);
+    let held = reserve(wanted.to_vec(), &key()).unwrap();
+    let denied = reserve(wanted.to_vec(), &key()).unwrap_err();
     assert_eq!((denied.reason, denied.retry_after), (Reason::Concurrency, None));
     drop(held);
     assert_eq!(places.standing().remaining, 1);
@@ -88,16 +94,16 @@ async fn a_place_is_free_again_however_its_call_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_budget_refuses_until_its_next_day_and_what_is_larger_than_it_for_ever() {
     let limit = Arc::new(Limit::budget("credit", budget("1"), None));
-    let held = reserve(&claims([(&limit, DOLLAR)]), &key()).unwrap();
-    held.settle(|_| Some(DOLLAR * 3));
+    let held = reserve(claims([(&limit, DOLLAR)]), &key()).unwrap();
+    held.settle(|_, _| DOLLAR * 3);
     advance(Duration::from_secs(3_600)).await;
-    let denied = reserve(&claims([(&limit, 1)]), &key()).unwrap_err();
+    let denied = reserve(claims([(&limit, 1)]), &key()).unwrap_err();
     assert_eq!((denied.reason, denied.retry_after), (Reason::Budget, Some(Duration::from_secs(23 * 3_600))));
-    let denied = reserve(&claims([(&limit, DOLLAR + 1)]), &key()).unwrap_err();
+    let denied = reserve(claims([(&limit, DOLLAR + 1)]), &key()).unwrap_err();
     assert_eq!((denied.reason, denied.retry_after), (Reason::TooLarge, None));
     assert_eq!(denied.to_string(), "credit: budget of 1 USD a day is less than this call alone may cost");
     advance(Duration::from_secs(23 * 3_600)).await;
-    reserve(&claims([(&limit, DOLLAR)]), &key()).unwrap().settle(|_| None);
+    reserve(claims([(&limit, DOLLAR)]), &key()).unwrap().settle(|_, taken| taken);
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,12 +119,12 @@ async fn whoever_writes_the_books_down_hears_of_each_change() {
         expected += times;
         assert_eq!(heard.load(Ordering::Relaxed), expected);
     };
-    let call = reserve(&claims([(&limit, DOLLAR * 9 / 10)]), &key()).unwrap();
+    let call = reserve(claims([(&limit, DOLLAR * 9 / 10)]), &key()).unwrap();
     changed(1);
     assert!(limit.warns());
-    reserve(&claims([(&limit, DOLLAR)]), &key()).unwrap_err();
+    reserve(claims([(&limit, DOLLAR)]), &key()).unwrap_err();
     changed(0);
-    call.settle(|_| Some(1));
+    call.settle(|_, _| 1);
     changed(1);
     assert!(!limit.warns());
     assert!(!limit.restore("1970-02".parse().unwrap(), Money::MAX));
@@ -138,9 +144,9 @@ async fn a_limit_that_is_no_budget_has_no_books() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_while_settling_gives_the_rest_back() {
     let (tokens, places) = (rate("100/m", Unit::Tokens), Arc::new(Limit::places("places", 1, false)));
-    let call = reserve(&claims([(&places, 1), (&tokens, 80)]), &key()).unwrap();
+    let call = reserve(claims([(&places, 1), (&tokens, 80)]), &key()).unwrap();
     let settled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        call.settle(|_| panic!("a fault of the caller"))
+        call.settle(|_, _| panic!("a fault of the caller"))
     }));
     assert!(settled.is_err());
     assert_eq!((places.standing().remaining, tokens.standing().remaining), (1, 100));

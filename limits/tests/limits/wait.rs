@@ -24,13 +24,13 @@ proptest! {
             let who = Arc::from("a");
             for (wanted, consumed, pause) in steps {
                 let claims = [Claim { limit: Arc::clone(&limit), amount: wanted }];
-                if let Err(denied) = reserve(&claims, &who) {
+                if let Err(denied) = reserve(claims.to_vec(), &who) {
                     let wait = denied.retry_after.unwrap();
                     advance(wait - Duration::from_nanos(1)).await;
-                    let denied = reserve(&claims, &who).expect_err("a nanosecond too early");
+                    let denied = reserve(claims.to_vec(), &who).expect_err("a nanosecond too early");
                     assert_eq!(denied.retry_after, Some(Duration::from_nanos(1)));
                     advance(Duration::from_nanos(1)).await;
-                    reserve(&claims, &who).expect("exactly then").settle(|_| Some(consumed));
+                    reserve(claims.to_vec(), &who).expect("exactly then").settle(|_, _| consumed);
                 }
                 advance(Duration::from_nanos(pause)).await;
                 // As long as the bucket says until it is full, and not a nanosecond less.
@@ -41,7 +41,7 @@ proptest! {
                     advance(Duration::from_nanos(1)).await;
                 }
                 assert_eq!((limit.standing().remaining, limit.standing().reset), (burst, Duration::ZERO));
-                reserve(&claims, &who).expect("full").settle(|_| Some(consumed));
+                reserve(claims.to_vec(), &who).expect("full").settle(|_, _| consumed);
             }
         });
     }

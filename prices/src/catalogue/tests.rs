@@ -1,5 +1,5 @@
 use super::*;
-use crate::Confidence;
+use crate::row::Confidence;
 
 fn place<'a>(kind: &'a str, task: &'a str, model: &'a str) -> Place<'a> {
     Place { kind, task, model, region: None, class: None }
@@ -32,8 +32,8 @@ fn every_shipped_row_is_found_by_each_of_its_names_and_says_where_it_is_from() {
             for model in &row.scope.models {
                 let place = Place { region: row.region.as_deref(), ..place(kind, task, model) };
                 let price = catalogue.find(&place).unwrap();
-                assert_eq!(price.as_of(), Some("2026-08-21"), "{model}");
-                assert!(price.describe().contains(model) && !price.source().is_empty(), "{model}");
+                assert_eq!(price.about.as_of.as_deref(), Some("2026-08-21"), "{model}");
+                assert!(price.describe().contains(model) && !price.about.source.is_empty(), "{model}");
             }
         }
     }
@@ -79,8 +79,8 @@ fn a_regional_profile_costs_a_tenth_more_where_the_provider_says_so_and_a_doubtf
     }
     let global = found("azure", "gpt-4.1", Some("global"), None);
     let zone = found("azure", "gpt-4.1", Some("data_zone"), None);
-    assert_eq!((global.confidence(), zone.confidence()), (Confidence::High, Confidence::Low));
-    assert!(zone.source().contains("memory"), "{}", zone.source());
+    assert_eq!((global.about.confidence, zone.about.confidence), (Confidence::High, Confidence::Low));
+    assert!(zone.about.source.contains("memory"), "{}", zone.about.source);
     assert!(
         found("google", "claude-haiku-4-5@20251001", Some("europe-west4"), None)
             .describe()
@@ -120,9 +120,53 @@ fn an_operator_s_row_wins_over_the_shipped_one_even_under_a_shorter_name() {
     catalogue.extend(Catalogue::parse(&own).unwrap());
     let find = |model| catalogue.find(&place("openai", "chat", model)).unwrap();
     assert!(find("gpt-4o-2024-05-13").describe().contains("$2 input, $9 output"));
-    assert_eq!(find("house").source(), "us");
+    assert_eq!(find("house").about.source, "us");
     assert!(find("gpt-4.1").describe().contains("$2 input, $0.5 cached"), "the shipped rows are still there");
     assert!(catalogue.find(&place("azure", "chat", "gpt-4o")).unwrap().describe().contains("$2.5"));
+}
+
+#[test]
+fn an_operator_s_row_for_one_region_does_not_hide_the_shipped_row_of_another() {
+    let row = |region: &str, price: u32| {
+        row(
+            "[\"ml.x\"]",
+            &format!("input_usd_per_mtok = {price}\noutput_usd_per_mtok = {price}\nregion = \"{region}\""),
+        )
+    };
+    let mut catalogue = Catalogue::parse(&(row("us-east-1", 1) + &row("eu-west-1", 2))).unwrap();
+    catalogue.extend(Catalogue::parse(&(row("us-east-1", 3) + &row("eu-central-1", 4))).unwrap());
+    let find = |region| catalogue.find(&Place { region: Some(region), ..place("openai", "chat", "ml.x") });
+    for (region, price) in
+        [("us-east-1", "$3 input"), ("eu-central-1", "$4 input"), ("eu-west-1", "$2 input")]
+    {
+        assert!(find(region).unwrap().describe().contains(price), "{region}");
+    }
+    let why = find("ap-south-1").unwrap_err();
+    assert!(why.contains("for us-east-1, eu-central-1 only, not for ap-south-1"), "{why}");
+}
+
+#[test]
+fn a_class_that_the_operator_s_row_has_no_factor_for_is_not_priced_by_the_row_beneath() {
+    let prices = "input_usd_per_mtok = 2\noutput_usd_per_mtok = 9";
+    let factor = "[[factor]]\nclass = \"flex\"\ntimes = 0.5\nas_of = \"2026-11-01\"\nsource = \"us\"\nconfidence = \"low\"\n";
+    let mut catalogue = Catalogue::parse(&(row("[\"a\"]", prices) + factor)).unwrap();
+    let flex = |catalogue: &Catalogue| {
+        catalogue.find(&Place { class: Some("flex"), ..place("openai", "chat", "a") })
+    };
+    assert!(flex(&catalogue).unwrap().describe().contains("all times 0.5"));
+    catalogue.extend(Catalogue::parse(&row("[\"a\"]", prices)).unwrap());
+    assert!(flex(&catalogue).unwrap_err().contains("service class `flex`"));
+}
+
+#[test]
+fn a_day_that_there_is_not_is_no_date() {
+    let on = |date: &str| {
+        row("[\"a\"]", "input_usd_per_mtok = 1\noutput_usd_per_mtok = 1").replace("2026-11-01", date)
+    };
+    assert!(Catalogue::parse(&on("2024-02-29")).is_ok());
+    for date in ["2026-02-29", "2026-13-01", "2026-1-01", "20260101", "2026-W01-1", "+026-01-01", ""] {
+        assert_eq!(faults(&on(date))[0].split(':').next(), Some("price[0].as_of"), "{date}");
+    }
 }
 
 #[test]

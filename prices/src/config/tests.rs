@@ -51,7 +51,10 @@ fn unit_prices_of_one_s_own_are_numbers_or_texts_and_zero_is_a_price() {
     ] {
         let price = resolve(price, &azure("chat")).unwrap();
         assert_eq!(price.cost(&USAGE), Ok(money("0.00012")));
-        assert_eq!((price.as_of(), price.source()), (None, "its `price` in the configuration"));
+        assert_eq!(
+            (price.about.as_of.as_deref(), &*price.about.source),
+            (None, "its `price` in the configuration")
+        );
     }
     let free = resolve(json!({ "input_usd_per_mtok": 0, "output_usd_per_mtok": 0 }), &azure("chat")).unwrap();
     assert_eq!(free.cost(&USAGE), Ok(Money::ZERO));

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use aigate_contract::settings::{Fault, Interval, Secret};
+use aigate_transport::is_loopback;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
 /// Amazon Bedrock and SageMaker in one region, with one identity.
 ///
@@ -204,16 +205,6 @@ impl Config {
 
 fn is_graphic(byte: u8) -> bool {
     byte.is_ascii_graphic()
-}
-
-/// Whether the URL leads to this machine.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 #[cfg(test)]

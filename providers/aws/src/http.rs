@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aigate_contract::settings::Fault;
+use aigate_transport::is_loopback;
 use aws_sdk_bedrockruntime::config::SharedHttpClient;
 use aws_smithy_http_client::{
     Connector,
@@ -11,7 +12,7 @@ use aws_smithy_http_client::{
 };
 use url::Url;
 
-use crate::config::{Config, is_loopback};
+use crate::config::Config;
 
 /// Idle connections are given up before the load balancer's own 60 seconds.
 const POOL_IDLE: Duration = Duration::from_secs(50);

@@ -1,7 +1,7 @@
 //! A JSON object as the caller sent it, with the place of each top-level field: read once, handed on without copying
 //! what nobody changes.
 
-use std::{collections::HashSet, fmt, ops::Range};
+use std::{borrow::Cow, collections::HashSet, fmt, ops::Range};
 
 use bytes::Bytes;
 use serde::{
@@ -70,7 +70,7 @@ impl Body {
             let message = format!("the body has {} fields: at most {MAX_FIELDS} are taken", spans.0.len());
             return Err(refuse(message));
         }
-        if let Some(name) = twice(&spans.0) {
+        if let Some(name) = spans.twice() {
             return Err(BodyError::at(name, "the field stands twice in the body"));
         }
         let mut fields = Vec::with_capacity(spans.0.len());
@@ -147,19 +147,6 @@ impl Body {
     }
 }
 
-/// A name that stands twice. A usual body has few fields: comparing them beats hashing them.
-fn twice<'a>(spans: &'a [(std::borrow::Cow<'_, str>, &RawValue)]) -> Option<&'a str> {
-    if spans.len() <= 32 {
-        let names = || spans.iter().map(|(name, _)| name.as_ref());
-        return names()
-            .enumerate()
-            .find(|(place, name)| names().take(*place).any(|before| before == *name))
-            .map(|(_, name)| name);
-    }
-    let mut seen = HashSet::with_capacity(spans.len());
-    spans.iter().map(|(name, _)| name.as_ref()).find(|name| !seen.insert(*name))
-}
-
 fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if out.len() > 1 {
         out.push(b',');
@@ -188,7 +175,24 @@ fn explain<T: DeserializeOwned>(name: &str, raw: &[u8], plain: &serde_json::Erro
     BodyError { message, param: Some(param) }
 }
 
-struct Spans<'a>(Vec<(std::borrow::Cow<'a, str>, &'a RawValue)>);
+/// A JSON object's fields, in order, each value as it is written.
+#[derive(Debug, Default)]
+pub struct Spans<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl Spans<'_> {
+    /// A name that stands twice. A usual object has few fields: comparing them beats hashing them.
+    pub fn twice(&self) -> Option<&str> {
+        let names = || self.0.iter().map(|(name, _)| name.as_ref());
+        if self.0.len() <= 32 {
+            return names()
+                .enumerate()
+                .find(|(place, name)| names().take(*place).any(|before| before == *name))
+                .map(|(_, name)| name);
+        }
+        let mut seen = HashSet::with_capacity(self.0.len());
+        names().find(|name| !seen.insert(*name))
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Spans<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -216,7 +220,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Spans<'a> {
 
 /// A field's name, borrowed when it has no escapes.
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {

@@ -24,7 +24,7 @@ mod task;
 mod trail;
 mod usage;
 
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Spans};
 pub use call::{Call, OnUnsupported, Target};
 pub use caller::Caller;
 pub use cost::Cost;

@@ -42,6 +42,11 @@ pub trait Task: sealed::Sealed + Copy + Debug + Send + Sync + 'static {
     /// What a request will consume, as far as it tells by itself; `visit` sees each text that will be counted in tokens.
     fn demand(request: &Self::Request, visit: &mut dyn FnMut(&str)) -> Demand;
 
+    /// The class of service that a request asks for, where it is another than the usual one: it has another price.
+    fn class(_request: &Self::Request) -> Option<String> {
+        None
+    }
+
     /// Lets `tender` see the answer through to its end: at once for a whole answer, with the last chunk for a stream.
     fn tend(response: Self::Response, tender: impl Tend) -> Self::Response;
 

@@ -29,6 +29,7 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 use tokio::{net::TcpStream, time::timeout};
 use tower::Service;
+use url::{Host, Url};
 
 /// Opens connections, TLS included, within a time.
 #[derive(Clone)]
@@ -51,6 +52,16 @@ impl Connector {
             .enable_all_versions()
             .wrap_connector(Proxied { tcp, proxies });
         Self { inner, limit }
+    }
+}
+
+/// Whether a URL leads to this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 

@@ -10,6 +10,7 @@ mod tensors;
 mod token;
 
 pub use client::{BodyStream, Client, Request, Response, Settings};
+pub use connect::is_loopback;
 pub use failure::{excerpt, kind_of_status, retry_after};
 pub use fetch::{Fetched, Fetcher, Inline, parse_data_uri};
 pub use sse::{Event, SseParser, SseStream, events};

@@ -1,6 +1,7 @@
 -- All of the items, or none. KEYS[1]: the replica; ARGV[1]: its connection's number; then item by item.
--- Answers {1 | 0, index of the first refusal, longest wait in µs or -1, two numbers for each item}, or {-1}: nothing was
--- done, because this connection was given up, and its replica has settled as if this had never been asked.
+-- Answers {1 | 0, index of the first refusal, longest wait in µs or -1, two numbers for each item}: of a rate what is left and
+-- for how many µs it is not full, of a budget what is spent. Or {-1}: nothing was done, because this connection was given up,
+-- and its replica has settled as if this had never been asked.
 
 local fence = redis.call('HGET', KEYS[1], 'line')
 if fence and tonumber(fence) > tonumber(ARGV[1]) then
@@ -26,13 +27,13 @@ end
 
 local function try_rate(k, a)
   local key, amount, per = KEYS[k], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  local burst, count, keep = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
+  local burst, count = tonumber(ARGV[a + 3]), tonumber(ARGV[a + 4])
   local state = state_of(key, function()
     local level = load_rate(key, amount, per, burst)
     return { was = level, level = level }
   end)
   -- More than fits into the bucket passes when it is full, and leaves a debt.
-  local needed = math.min(count + keep, burst)
+  local needed = math.min(count, burst)
   if state.level >= needed then
     state.level = state.level - count
   else
@@ -45,38 +46,27 @@ local function try_rate(k, a)
       local full_in = math.ceil(math.max(burst - level, 0) * per / amount)
       return math.floor(math.max(level, 0)), math.min(full_in, EXACT)
     end,
-  }, k + 1, a + 6
+  }, k + 1, a + 5
 end
 
 local function try_place(k, a)
-  local key, max, keep = KEYS[k], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
-  local holder, lease = ARGV[a + 3], tonumber(ARGV[a + 4])
-  local state = state_of(key, function()
-    local held = load_places(key)
-    return { was = held, held = held }
-  end)
-  local free = max - state.held
-  if free > 0 and (free > keep or state.held == 0) then
+  local key, max, holder, lease = KEYS[k], tonumber(ARGV[a + 1]), ARGV[a + 2], tonumber(ARGV[a + 3])
+  local state = state_of(key, function() return { held = load_places(key) } end)
+  if state.held < max then
     state.held = state.held + 1
   else
     refuse(-1) -- Nobody knows when a call ends.
   end
   return {
     save = function() save_place(key, holder, lease) end,
-    report = function(granted)
-      return math.max(max - (granted and state.held or state.was), 0), 0
-    end,
-  }, k + 1, a + 5
+    report = function() return 0, 0 end,
+  }, k + 1, a + 4
 end
 
 local function try_budget(k, a)
   local key, leases, limit, amount = KEYS[k], KEYS[k + 1], tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2])
   local floor, member, lease, expires = tonumber(ARGV[a + 3]), ARGV[a + 4], tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
-  local state = state_of(key, function()
-    local budget = load_budget(key, leases, floor, expires)
-    return { was = budget.reserved, budget = budget }
-  end)
-  local budget = state.budget
+  local budget = state_of(key, function() return load_budget(key, leases, floor, expires) end)
   if budget.spent + budget.reserved + amount > limit then
     refuse(-1) -- The caller knows when the window ends.
   else
@@ -91,7 +81,7 @@ local function try_budget(k, a)
         save_budget(key, budget, expires)
       end
     end,
-    report = function(granted) return budget.spent, granted and budget.reserved or state.was end,
+    report = function() return budget.spent, 0 end,
   }, k + 2, a + 7
 end
 

@@ -8,7 +8,11 @@ use tokio::{
 };
 
 use super::*;
-use crate::{Lost, MAX_SETTLES, Settle, outbox::Item, scripts, settle, take};
+use crate::{
+    Lost, Settle,
+    outbox::{Item, MAX_SETTLES},
+    settle, take,
+};
 
 const BOUND: Duration = Duration::from_millis(100);
 /// What a busy machine may add.
@@ -156,9 +160,8 @@ async fn a_take_that_comes_late_on_a_connection_that_was_given_up_is_refused() {
     // As the old connection would have said it, had Redis read it only now.
     let line = shared.limits.line().unwrap();
     let ask = async |number| {
-        let write =
-            |command: &mut redis::Cmd| take::write(command, &takes, &shared.keys, &shared.floors, number);
-        let answer = shared.limits.run("take", &line, &scripts::TAKE, &write).await;
+        let script = take::ask(&takes, &shared.keys, &shared.floors, number);
+        let answer = shared.limits.run("take", &line, &script).await;
         take::read(&takes, answer.map_err(|failure| failure.lost).unwrap())
     };
     let failure = ask(old).await.expect_err("it is refused");
@@ -177,10 +180,8 @@ async fn a_batch_that_comes_twice_counts_once() {
     let line = shared.limits.line().unwrap();
     let send = async |number| {
         let items = [spent()];
-        let write = |command: &mut redis::Cmd| {
-            settle::write(command, &items, &shared.keys, &shared.floors, line.number, number);
-        };
-        let answer = shared.limits.run("settle", &line, &scripts::SETTLE, &write).await;
+        let script = settle::tell(&items, &shared.keys, &shared.floors, line.number, number);
+        let answer = shared.limits.run("settle", &line, &script).await;
         answer.map_err(|failure| failure.lost).unwrap();
         spent_and_reserved(&shared, "b").await.0
     };
@@ -292,5 +293,50 @@ async fn what_waits_for_a_lost_redis_is_bounded_and_money_is_summed_up() {
     let counts = shared.counts();
     assert_eq!(counts.settles_waiting, MAX_SETTLES as u64);
     assert!((6..=7).contains(&counts.settles_dropped), "{counts:?}");
+    // Of another budget: money is summed up however much waits.
+    shared.settle([Settle::Spent { key: "c".into(), actual: 1, expires: HOUR }]);
+    let later = shared.counts();
+    assert_eq!(later.settles_dropped, counts.settles_dropped);
+    assert_eq!(later.settles_waiting, counts.settles_waiting + 1);
     assert!(!shared.flush(Duration::from_millis(10)).await);
+}
+
+#[tokio::test]
+async fn what_is_renewed_while_redis_is_lost_waits_once_and_keeps_no_settle_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("redis+unix://{}/nobody.sock", folder.path().display());
+    let shared = Shared::new(settings(&url, BOUND)).unwrap();
+    let held: Vec<_> = (0..500).map(|i| place("p", 1_000, &i.to_string())).collect();
+    for _ in 0..100 {
+        shared.renew(&held);
+    }
+    assert_eq!(shared.counts().settles_waiting, 500, "{:?}", shared.counts());
+    // What has ended is renewed no more.
+    shared.settle([held[0].settle(0)]);
+    shared.renew(&held[1..]);
+    assert_eq!(shared.counts().settles_waiting, 1 + 499);
+    for _ in 1..MAX_SETTLES {
+        shared.settle([held[0].settle(0)]);
+    }
+    let counts = shared.counts();
+    assert_eq!((counts.settles_waiting, counts.settles_dropped), (MAX_SETTLES as u64 + 499, 0));
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: cargo xtask test installs it"]
+async fn a_place_that_was_renewed_and_then_released_while_redis_was_lost_is_free() {
+    let mut server = Server::start();
+    let shared = server.replica_within(BOUND).await;
+    let (ended, goes_on) = (place("p", 9, "ended"), place("p", 9, "goes on"));
+    assert!(is_granted(&shared, &[ended.clone(), goes_on.clone()]).await);
+    server.kill();
+    is_down(&shared).await;
+    shared.renew([&ended, &goes_on]);
+    shared.settle([ended.settle(0)]);
+    shared.renew([&goes_on]);
+    shared.settle([place("p", 9, "another").settle(0)]);
+    server.restart();
+    is_up(&shared).await;
+    arrived(&shared).await;
+    assert_eq!(free_places(&shared, "p", 9).await, 8);
 }

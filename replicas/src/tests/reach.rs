@@ -10,12 +10,18 @@ use secrecy::SecretString;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::check_url;
+use crate::check;
 
 const PASSWORD: &str = "open-sesame";
 
+/// What is wrong with a URL and certificates for it, and the field it is wrong in.
+fn fault_of(url: &str, ca: Option<&[u8]>) -> Result<(), (&'static str, String)> {
+    check(&SecretString::from(url), ca, "p", PATIENT)
+}
+
 fn fault(url: &str) -> String {
-    let fault = check_url(&SecretString::from(url), None).unwrap_err();
+    let (field, fault) = fault_of(url, None).unwrap_err();
+    assert_eq!(field, "url");
     assert!(!fault.contains(PASSWORD), "{fault}");
     fault
 }
@@ -29,7 +35,7 @@ fn urls_of_redis_are_right_and_others_are_not() {
         "redis+unix:///run/redis.sock?db=2&user=u&pass=p",
         "valkey://cache",
     ] {
-        check_url(&SecretString::from(url), None).unwrap();
+        fault_of(url, None).unwrap();
     }
     for (url, part) in [
         ("", "no URL of a Redis"),
@@ -50,7 +56,7 @@ fn urls_of_redis_are_right_and_others_are_not() {
         ("rediss://cache", b"nothing", "no certificate in PEM"),
         ("rediss://cache", certificate, "cannot be used"),
     ] {
-        let fault = check_url(&SecretString::from(url), Some(ca)).unwrap_err();
+        let (_, fault) = fault_of(url, Some(ca)).unwrap_err();
         assert!(fault.contains(part), "{fault}");
     }
 }
@@ -66,6 +72,36 @@ async fn settings_that_make_no_sense_are_refused() {
     assert!(with(&|settings| settings.prefix = String::new()).contains("prefix"));
     assert!(with(&|settings| settings.timeout = Duration::ZERO).contains("timeout"));
     assert!(with(&|settings| settings.timeout = HOUR).contains("timeout"));
+}
+
+#[test]
+fn a_check_names_the_setting_that_is_wrong() {
+    let second = Duration::from_secs(1);
+    let which = |url: &str, ca: Option<&[u8]>, prefix: &str, timeout| {
+        check(&SecretString::from(url), ca, prefix, timeout).map_err(|(setting, _)| setting)
+    };
+    assert_eq!(which("redis://cache", None, "t", Duration::from_millis(1)), Ok(()));
+    assert_eq!(which("redis://cache", None, "t", 10 * second), Ok(()));
+    assert_eq!(which("http://cache", None, "t", second), Err("url"));
+    assert_eq!(which("rediss://cache", Some(b"nothing"), "t", second), Err("ca"));
+    assert_eq!(which("redis://cache", Some(b"-----BEGIN CERTIFICATE-----"), "t", second), Err("ca"));
+    assert_eq!(which("redis://cache", None, "a b", second), Err("prefix"));
+    assert_eq!(which("redis://cache", None, "t", Duration::from_micros(999)), Err("timeout"));
+    assert_eq!(which("redis://cache", None, "t", 11 * second), Err("timeout"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_logged_now_and_then() {
+    let log = &*LOG;
+    let shared = Shared::new(settings("redis+unix:///nobody.sock", PATIENT)).unwrap();
+    let name = "long".repeat(200);
+    for _ in 0..9 {
+        shared.take(&[place(&name, 1, "a")]).await.unwrap_err();
+    }
+    let said = log.text();
+    let times =
+        said.lines().filter(|line| line.contains("cannot be asked") && line.contains("1 to 512 bytes"));
+    assert_eq!(times.count(), 4, "the first, second, fourth and eighth time: {said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::{MAX_ANSWER, Trip};
+use crate::{Trip, answers::MAX_ANSWER};
 
 async fn knows(shared: &Shared, holds: impl FnMut(&std::sync::Arc<[Trip]>) -> bool) -> Vec<Trip> {
     let mut trips = shared.trips();

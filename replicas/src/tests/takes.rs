@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{LARGEST, Settle};
+use crate::LARGEST;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -83,7 +83,8 @@ async fn all_of_it_is_taken_or_nothing() {
             Decision::Denied { index, retry_after, standings } => {
                 assert_eq!((index, retry_after), (refuses, None));
                 assert_eq!(standings[0], Standing::Rate { remaining: 10, reset: Duration::ZERO });
-                assert_eq!(standings[2], Standing::Budget { spent: 0, reserved: 0, remaining: 100 });
+                assert_eq!(standings[2], Standing::Budget { spent: 0 });
+                assert_eq!(spent_and_reserved(&shared, "b").await, (0, 0));
             }
             granted => panic!("{granted:?}"),
         }
@@ -91,12 +92,12 @@ async fn all_of_it_is_taken_or_nothing() {
     assert!(is_granted(&shared, &takes(10, 5, 100)).await);
     // Now the rate refuses as well, and first.
     match shared.take(&takes(1, 5, 1)).await.unwrap() {
-        Decision::Denied { index, retry_after, standings } => {
+        Decision::Denied { index, retry_after, .. } => {
             assert_eq!(index, 0);
             let wait = retry_after.unwrap();
             assert!(wait <= HOUR && wait > HOUR - SECOND * 20, "{wait:?}");
-            assert_eq!(standings[1], Standing::Places { remaining: 4 });
-            assert_eq!(standings[2], Standing::Budget { spent: 0, reserved: 100, remaining: 0 });
+            assert_eq!(free_places(&shared, "p", 5).await, 4);
+            assert_eq!(spent_and_reserved(&shared, "b").await, (0, 100));
         }
         granted => panic!("{granted:?}"),
     }
@@ -138,39 +139,10 @@ async fn more_than_the_burst_passes_when_the_bucket_is_full_and_leaves_a_debt() 
     shared.settle([take(2).settle(9)]);
     arrived(&shared).await;
     assert!(!is_granted(&shared, &[take(0)]).await, "7 more of 3");
-    shared.settle([Settle::Rate {
-        key: "r".into(),
-        rate: Rate { amount: 10, per: HOUR, burst: 10 },
-        change: -100,
-    }]);
+    shared.settle([take(100).settle(0)]);
     arrived(&shared).await;
     assert_eq!(left_of_rate(&shared, &take(1)).await, 10, "never above the burst");
     assert_eq!(server.command(&["EXISTS", "{t}:rate:r"]).await, redis::Value::Int(0), "full is no key");
-}
-
-#[tokio::test]
-#[ignore = "needs redis-server: cargo xtask test installs it"]
-async fn what_is_kept_for_others_is_left() {
-    let server = Server::start();
-    let shared = server.replica().await;
-    let keeping = |kept| match rate("r", 1, HOUR, 10, 1) {
-        Take::Rate { key, rate, count, .. } => Take::Rate { key, rate, count, keep: kept },
-        other => other,
-    };
-    assert!(is_granted(&shared, &[keeping(9)]).await);
-    assert!(!is_granted(&shared, &[keeping(9)]).await);
-    assert!(is_granted(&shared, &[keeping(8)]).await);
-    let place = |kept, holder: &str| Take::Places {
-        key: "p".into(),
-        max: 3,
-        keep: kept,
-        holder: holder.into(),
-        lease: HOUR,
-    };
-    assert!(is_granted(&shared, &[place(5, "a")]).await, "all were free");
-    assert!(is_granted(&shared, &[place(1, "b")]).await);
-    assert!(!is_granted(&shared, &[place(1, "c")]).await);
-    assert!(is_granted(&shared, &[place(0, "c")]).await);
 }
 
 #[tokio::test]
@@ -233,4 +205,18 @@ async fn what_cannot_be_counted_is_not_asked() {
     assert!(is_granted(&shared, &[budget("b", LARGEST, LARGEST, "a")]).await);
     assert_eq!(spent_and_reserved(&shared, "b").await, (0, LARGEST));
     assert!(!is_granted(&shared, &[budget("b", LARGEST, 1, "b")]).await);
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_is_no_decision() {
+    let takes = [place("p", 1, "a")];
+    let read = |numbers: &[i64]| {
+        let numbers = numbers.iter().map(|number| redis::Value::Int(*number)).collect();
+        crate::take::read(&takes, redis::Value::Array(numbers))
+    };
+    assert!(matches!(read(&[0, 0, -1, 0, 0]), Ok(Decision::Denied { index: 0, .. })));
+    for answer in [&[][..], &[1], &[1, -1, -1], &[0, 1, -1, 0, 0], &[0, -1, -1, 0, 0]] {
+        let failure = read(answer).expect_err("it makes no sense");
+        assert!(failure.done && failure.lost.why.contains("cannot be read"), "{answer:?}: {failure:?}");
+    }
 }

@@ -1,9 +1,11 @@
 //! Callers' keys and labels.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
-use aigate_contract::settings::Fault;
-use aigate_keys::{Key as RingKey, Rights, parse_time, secret::parse_hash};
+use aigate_keys::{Gate, Issuer, JwtConfig, Key as RingKey, Rights, Ring, parse_time, secret::parse_hash};
 
 use super::{
     Faults,
@@ -12,8 +14,8 @@ use super::{
 use crate::config::{
     Entry,
     document::{Key, Labels},
-    load::{self, join},
-    plan::{KeyPlan, LabelPlan},
+    load,
+    plan::{Before, KeyPlan, LabelPlan, Print},
     suggest::hint,
 };
 
@@ -27,22 +29,69 @@ pub(super) struct Context<'a> {
     pub(super) has_redis: bool,
 }
 
-pub(super) fn check_keys(keys: &[Entry], context: &Context<'_>, faults: &mut Faults) -> Vec<KeyPlan> {
-    let mut plans = Vec::with_capacity(keys.len());
-    plans
-        .extend(keys.iter().filter_map(|entry| check_key(entry.name(), &load::key(entry)?, context, faults)));
-    let mut seen = HashSet::new();
-    for plan in &plans {
-        for hash in &plan.key.hashes {
-            if !seen.insert(*hash) {
-                faults.add::<()>(&["keys", &plan.key.name, "hash"], "another key has the same secret");
-            }
+/// What the keys may consume, and what the gate is to know of them.
+pub(super) fn check_keys(
+    keys: &[Entry],
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> (Vec<KeyPlan>, Vec<RingKey>) {
+    let (mut plans, mut holders) = (Vec::with_capacity(keys.len()), Vec::with_capacity(keys.len()));
+    for entry in keys {
+        let Some(key) = load::key(entry) else { continue };
+        if let Some((plan, holder)) = check_key(entry.name(), &key, context, faults) {
+            plans.push(plan);
+            holders.push(holder);
         }
     }
-    plans
+    (plans, holders)
 }
 
-fn check_key(name: &str, key: &Key, context: &Context<'_>, faults: &mut Faults) -> Option<KeyPlan> {
+/// Who is let in. The gate of before stays while keys and identity providers do; else of the latter what was fetched.
+pub(super) fn gate(
+    holders: Vec<RingKey>,
+    jwt: &BTreeMap<String, JwtConfig>,
+    print: Print,
+    before: &Before,
+    faults: &mut Faults,
+) -> Arc<Gate> {
+    let known = before.gate();
+    if let Some((_, gate)) = known.filter(|(before, _)| *before == print) {
+        return Arc::clone(gate);
+    }
+    let ring = if holders.is_empty() { Ok(None) } else { Ring::build(holders).map(Some) };
+    let ring = ring.unwrap_or_else(|inner| {
+        faults.beneath(&["keys"], inner);
+        None
+    });
+    let mut issuers = Vec::with_capacity(jwt.len());
+    for (name, config) in jwt {
+        match Issuer::build(name, config, known.and_then(|(_, gate)| gate.issuer(name))) {
+            Ok(issuer) => issuers.push(issuer),
+            Err(inner) => faults.beneath(&["jwt", name], inner),
+        }
+    }
+    match Gate::new(ring, issuers) {
+        Ok(gate) => Arc::new(gate),
+        Err(inner) => {
+            faults.beneath(&["jwt"], inner);
+            Arc::default()
+        }
+    }
+}
+
+/// The labels that a caller may have.
+pub(super) fn known_labels(holders: &[RingKey], jwt: &BTreeMap<String, JwtConfig>) -> BTreeSet<String> {
+    let of_keys = holders.iter().flat_map(|key| &key.labels).map(|(name, _)| &**name);
+    let of_tokens = jwt.values().flat_map(|issuer| issuer.labels.keys().map(String::as_str));
+    of_keys.chain(of_tokens).map(str::to_owned).collect()
+}
+
+fn check_key(
+    name: &str,
+    key: &Key,
+    context: &Context<'_>,
+    faults: &mut Faults,
+) -> Option<(KeyPlan, RingKey)> {
     let before = faults.0.len();
     let at = |field: &'static str| ["keys", name, field];
     if name.is_empty()
@@ -69,10 +118,7 @@ fn check_key(name: &str, key: &Key, context: &Context<'_>, faults: &mut Faults) 
     let rights = match Rights::parse(&key.models, &tasks) {
         Ok(rights) => Some(rights),
         Err(inner) => {
-            let base = join(&["keys".to_owned(), name.to_owned()]);
-            faults.0.extend(
-                inner.into_iter().map(|fault| Fault::at(format!("{base}.{}", fault.path), fault.message)),
-            );
+            faults.beneath(&["keys", name], inner);
             None
         }
     };
@@ -116,13 +162,16 @@ fn check_key(name: &str, key: &Key, context: &Context<'_>, faults: &mut Faults) 
     }
     let labels =
         key.labels.iter().map(|(label, value)| (label.as_str().into(), value.as_str().into())).collect();
-    let key = RingKey { name: name.into(), hashes, rights: rights?, expires, revoked: key.revoked, labels };
-    Some(KeyPlan { key, allowance })
+    let name: Arc<str> = name.into();
+    let plan = KeyPlan { name: Arc::clone(&name), allowance };
+    Some((plan, RingKey { name, hashes, rights: rights?, expires, revoked: key.revoked, labels }))
 }
 
 fn check_label(label: &str, value: &str, path: &[&str], faults: &mut Faults) {
     let plain = |text: &str| {
-        !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_graphic() || c == ' ')
+        // Without `%`, with which labels of tokens write what else is in them.
+        let fits = |c: char| (c.is_ascii_graphic() && c != '%') || c == ' ';
+        !text.is_empty() && text.len() <= 64 && text.chars().all(fits)
     };
     let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if !plain(label) || !label.chars().all(name) || label.starts_with(|c: char| c.is_ascii_digit()) {
@@ -130,20 +179,20 @@ fn check_label(label: &str, value: &str, path: &[&str], faults: &mut Faults) {
     }
     if !plain(value) {
         let path = [path, &[label]].concat();
-        faults.add::<()>(&path, "a label's value is 1 to 64 visible ASCII characters");
+        faults.add::<()>(&path, "a label's value is 1 to 64 visible ASCII characters without `%`");
     }
 }
 
 pub(super) fn check_labels(
     labels: &Labels,
-    keys: &[KeyPlan],
+    holders: &[RingKey],
     has_tokens: bool,
     context: &Context<'_>,
     faults: &mut Faults,
 ) -> Vec<LabelPlan> {
     let mut plans = Vec::new();
     let of_keys: HashSet<(&str, &str)> =
-        keys.iter().flat_map(|key| &key.key.labels).map(|(name, value)| (&**name, &**value)).collect();
+        holders.iter().flat_map(|key| &key.labels).map(|(name, value)| (&**name, &**value)).collect();
     for (name, values) in labels {
         for (value, label) in values {
             let path = ["labels", name, value];

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use aigate_contract::{Description, Offers, Target};
+use aigate_contract::{Description, Offers, Target, Usage};
 use aigate_prices::{Catalogue, Place, Price};
 
 use super::{Built, Faults, limits::Owner, policies::At};
@@ -26,7 +26,6 @@ pub(super) struct Defaults<'a> {
     pub(super) provider_names: &'a HashSet<String>,
     pub(super) catalogue: &'a Catalogue,
     pub(super) has_redis: bool,
-    pub(super) max_entry: usize,
 }
 
 impl Defaults<'_> {
@@ -82,7 +81,7 @@ impl Defaults<'_> {
             &model.limits_per_replica,
             faults,
         );
-        let cache = model.cache.as_ref().map(|cache| self.cache(name, model.task, cache, faults));
+        let cache = model.cache.as_ref().map(|cache| check_cache(name, model.task, cache, faults));
         let hedge = model.hedge.as_ref().and_then(|hedge| check_hedge(name, &model, hedge, faults));
         let probe = model.probe.map(|probe| probe.every.0);
         if let Some(every) = probe {
@@ -207,41 +206,39 @@ impl Defaults<'_> {
         };
         let Some(own) = &deployment.price else {
             // The catalogue knows what OpenAI charges, not what others do who speak its API.
-            if description.kind == "openai" && !description.endpoint.starts_with("https://api.openai.com") {
+            if description.kind == "openai" && !description.endpoint.starts_with("https://api.openai.com/") {
                 return Err("what this server charges is not known: add `price = { … }`".into());
             }
-            return self.catalogue.find(&place).map_err(Into::into);
+            return self.catalogue.find(&place).and_then(|price| reckonable(price, task)).map_err(Into::into);
         };
-        own.resolve(self.catalogue, &place).map_err(|inner| {
-            for fault in inner {
-                let mut at = [path, &["price"]].concat();
-                at.extend((!fault.path.is_empty()).then_some(fault.path.as_str()));
-                faults.add::<()>(&at, fault.message);
+        match own.resolve(self.catalogue, &place) {
+            Ok(price) => reckonable(price, task).map_err(Into::into),
+            Err(inner) => {
+                faults.beneath(&[path, &["price"]].concat(), inner);
+                Err("its price is wrong".into())
             }
-            "its price is wrong".into()
-        })
+        }
     }
+}
 
-    fn cache(&self, name: &str, task: TaskName, cache: &ModelCache, faults: &mut Faults) -> CachePlan {
-        let at = |key: &'static str| ["models", name, "cache", key];
-        if cache.ttl.0.is_zero() {
-            faults.add::<()>(&at("ttl"), "must be longer than zero");
-        }
-        if cache.sampled && task != TaskName::Chat {
-            faults.add::<()>(&at("sampled"), "only means something with `task = \"chat\"`");
-        }
-        let scope = match cache.scope.as_deref() {
-            None | Some("key") => Scope::Key,
-            Some("public") => Scope::Public,
-            Some(label) => Scope::Label(label.into()),
-        };
-        CachePlan {
-            ttl: cache.ttl.0,
-            scope,
-            sampled: cache.sampled,
-            stale_if_error: cache.stale_if_error.map_or(Duration::ZERO, |interval| interval.0),
-            max_entry: self.max_entry,
-        }
+fn check_cache(name: &str, task: TaskName, cache: &ModelCache, faults: &mut Faults) -> CachePlan {
+    let at = |key: &'static str| ["models", name, "cache", key];
+    if cache.ttl.0.is_zero() {
+        faults.add::<()>(&at("ttl"), "must be longer than zero");
+    }
+    if cache.sampled && task != TaskName::Chat {
+        faults.add::<()>(&at("sampled"), "only means something with `task = \"chat\"`");
+    }
+    let scope = match cache.scope.as_deref() {
+        None | Some("key") => Scope::Key,
+        Some("public") => Scope::Public,
+        Some(label) => Scope::Label(label.into()),
+    };
+    CachePlan {
+        ttl: cache.ttl.0,
+        scope,
+        sampled: cache.sampled,
+        stale_if_error: cache.stale_if_error.map_or(Duration::ZERO, |interval| interval.0),
     }
 }
 
@@ -296,6 +293,17 @@ fn check_probe(
     }
 }
 
+/// A price by which what a call of the task always tells can be reckoned.
+fn reckonable(price: Arc<Price>, task: TaskName) -> Result<Arc<Price>, String> {
+    let one = Some(1);
+    let told = match task {
+        TaskName::Chat => Usage { fresh_input: one, output: one, ..Usage::default() },
+        TaskName::Embed => Usage { fresh_input: one, ..Usage::default() },
+        TaskName::Predict => Usage { rows: one, ..Usage::default() },
+    };
+    price.cost(&told).map(|_| price)
+}
+
 /// A deployment has one share, whichever model it is asked for.
 pub(super) fn check_shares(models: &[ModelPlan], faults: &mut Faults) {
     let mut shares = BTreeMap::new();
@@ -315,15 +323,12 @@ pub(super) fn check_shares(models: &[ModelPlan], faults: &mut Faults) {
 }
 
 /// A cache that is shared by a label which nobody has would be shared by nobody.
-pub(super) fn check_scopes(plan: &Plan, faults: &mut Faults) {
-    let of_keys = plan.keys.iter().flat_map(|key| key.key.labels.iter().map(|(name, _)| &**name));
-    let of_tokens = plan.jwt.values().flat_map(|issuer| issuer.labels.keys().map(String::as_str));
-    let known: BTreeSet<&str> = of_keys.chain(of_tokens).collect();
-    for model in &plan.models {
+pub(super) fn check_scopes(models: &[ModelPlan], known: &BTreeSet<String>, faults: &mut Faults) {
+    for model in models {
         if let Some(CachePlan { scope: Scope::Label(label), .. }) = &model.cache
             && !known.contains(&**label)
         {
-            let words = known.iter().copied().chain(["key", "public"]);
+            let words = known.iter().map(String::as_str).chain(["key", "public"]);
             let message = format!("no key has a label `{label}`{}", hint(label, words));
             faults.add::<()>(&["models", &model.name, "cache", "scope"], message);
         }

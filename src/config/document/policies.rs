@@ -175,6 +175,9 @@ pub struct Shared {
     /// `redis://…`, `rediss://…`; unset: nothing is shared.
     #[serde(default)]
     pub redis: Option<aigate_contract::settings::Secret>,
+    /// PEM file with the certificates of who may vouch for Redis, instead of the system's. Only with `rediss://`.
+    #[serde(default)]
+    pub ca_file: Option<std::path::PathBuf>,
     /// What the keys in Redis begin with: one for each group of replicas.
     pub prefix: String,
     /// The longest that a call waits for Redis.

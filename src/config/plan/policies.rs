@@ -3,7 +3,6 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aigate_contract::Money;
-use aigate_keys::Key;
 use aigate_limits::{Period, Rate, Unit};
 use secrecy::SecretString;
 
@@ -12,7 +11,7 @@ use crate::config::document::{OnExceeded, OnLoss};
 /// A limit. Kept by its id: one that is unchanged survives a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LimitPlan {
-    /// Whose limit it is: `key credit`, `team = retail`, `model assistant`, `deployment azure/gpt`.
+    /// Whose limit it is: `key credit`, `label team=retail`, `model assistant`, `deployment azure/gpt`.
     pub owner: Arc<str>,
     /// What is counted.
     pub unit: Unit,
@@ -36,7 +35,7 @@ pub enum Measure {
 /// What a caller may spend in a day or a month.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BudgetPlan {
-    /// Whose budget it is: `key credit`, `team = retail`.
+    /// Whose budget it is: `key credit`, `label team=retail`.
     pub owner: Arc<str>,
     /// The amount.
     pub limit: Money,
@@ -59,11 +58,11 @@ pub struct Allowance {
     pub budgets: Vec<BudgetPlan>,
 }
 
-/// A caller's key.
+/// A caller's key. How it is recognised and what it may do is the gate's.
 #[derive(Clone, Debug)]
 pub struct KeyPlan {
-    /// How it is recognised, and what it may do.
-    pub key: Key,
+    /// Its name.
+    pub name: Arc<str>,
     /// What it may consume.
     pub allowance: Allowance,
 }
@@ -90,8 +89,6 @@ pub struct CachePlan {
     pub sampled: bool,
     /// How long after its time an answer is better than none.
     pub stale_if_error: Duration,
-    /// The largest answer that is kept, in bytes.
-    pub max_entry: usize,
 }
 
 /// Who shares answers.
@@ -128,6 +125,8 @@ pub enum HedgeAfter {
 pub struct SharedPlan {
     /// Redis' URL, with its password.
     pub redis: SecretString,
+    /// Certificates, PEM, of who may vouch for it.
+    pub ca: Option<Vec<u8>>,
     /// What its keys begin with.
     pub prefix: Arc<str>,
     /// The longest that a call waits for it.

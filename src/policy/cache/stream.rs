@@ -8,7 +8,7 @@ use std::{
 };
 
 use aigate_cache::{Entry, Fingerprint, Opened, Role, Streams};
-use aigate_contract::{CacheStatus, Call, ChatStream, Error, ErrorKind, Result, chat::ChunkStream};
+use aigate_contract::{CacheStatus, Call, ChatStream, Error, ErrorKind, Result, Trail, chat::ChunkStream};
 use futures_util::{FutureExt, stream};
 use tower::Service;
 
@@ -61,10 +61,14 @@ where
                 },
                 Look::Make { fingerprint, stale, alone } => (fingerprint, stale, alone),
             };
-            // One that is made alone joins nobody, but what comes of it is kept: in slots that nobody else knows.
-            let own = alone.then(|| Arc::new(Streams::new(1)));
-            let (streams, look_again) = (own.as_ref().unwrap_or(&streams), own.is_none());
-            let outcome = together(&shelf, streams, look_again, fingerprint, inner, call.clone()).await;
+            let mut joined = None;
+            if !alone {
+                joined = together(&shelf, &streams, fingerprint, inner.clone(), call.clone()).await;
+            }
+            let outcome = match joined {
+                Some(outcome) => outcome,
+                None => by_itself(&shelf, &streams, fingerprint, inner, call.clone()).await,
+            };
             let Err(error) = outcome else { return outcome };
             match instead(stale, &error, &call.trail).and_then(|entry| Some((again(&entry)?, entry))) {
                 Some((answer, entry)) => {
@@ -77,36 +81,35 @@ where
     }
 }
 
-fn again(entry: &Entry) -> Option<ChunkStream> {
-    Some(Box::pin(stream::iter(entry.chat_stream()?.into_iter().map(Ok))))
+fn again(entry: &Arc<Entry>) -> Option<ChunkStream> {
+    Some(Box::pin(stream::iter(entry.chat_stream()?.map(Ok))))
 }
 
-/// Opens the stream, or reads one that is the same.
+/// Opens the stream, or reads one that is the same. `None` when its maker was refused for reasons of its own: then the call is
+/// to be made by itself.
 async fn together<S: Upstream<ChatStream>>(
     shelf: &Arc<Shelf>,
     streams: &Streams,
-    look_again: bool,
     fingerprint: Fingerprint,
     inner: S,
     call: Call<ChatStream>,
-) -> Result<ChunkStream>
+) -> Option<Result<ChunkStream>>
 where
     S::Future: 'static,
 {
-    let (ours, mut by_ourselves) = (call.clone(), inner.clone());
+    let ours = Arc::clone(&call.trail);
     let kept: Arc<OnceLock<Arc<Entry>>> = Arc::default();
     let (found, opening) = (Arc::clone(&kept), (Arc::clone(shelf), Arc::clone(&kept)));
-    let keeping = Arc::clone(shelf);
+    let keep = keeper(shelf, fingerprint, &ours);
     let keep = move |entry: Entry| {
         // What was kept already stays as old as it is.
         if found.get().is_none() {
-            keeping.put(fingerprint, Arc::new(entry));
+            keep(entry);
         }
     };
     let make = move || {
         let (shelf, found) = opening;
-        let just_kept = if look_again { shelf.just_kept(&fingerprint) } else { None };
-        match just_kept.and_then(|entry| Some((again(&entry)?, entry))) {
+        match shelf.just_kept(&fingerprint).and_then(|entry| Some((again(&entry)?, entry))) {
             Some((chunks, entry)) => {
                 let origin = Arc::clone(found.get_or_init(|| entry).origin());
                 ready(Ok(Opened { chunks, origin })).boxed()
@@ -114,30 +117,56 @@ where
             None => open(inner, call).boxed(),
         }
     };
-    let (role, mut reader) = streams.join(fingerprint, shelf.plan.max_entry, make, keep);
+    let (role, mut reader) = streams.join(fingerprint, shelf.store.max_entry(), make, keep);
     if role == Role::Leader {
-        note(&ours.trail, CacheStatus::Miss, None);
+        note(&ours, CacheStatus::Miss, None);
     }
     match reader.opened().await {
         Ok(origin) => {
             if role == Role::Follower {
-                note(&ours.trail, CacheStatus::Coalesced, Some((&origin, None)));
+                note(&ours, CacheStatus::Coalesced, Some((&origin, None)));
             } else if let Some(entry) = kept.get() {
-                note(&ours.trail, CacheStatus::Hit, Some((&origin, Some(entry.age()))));
+                note(&ours, CacheStatus::Hit, Some((&origin, Some(entry.age()))));
             }
-            Ok(Box::pin(reader))
+            Some(Ok(Box::pin(reader)))
         }
-        Err(error) if role == Role::Follower && is_the_maker_s(&error) => {
-            note(&ours.trail, CacheStatus::Miss, None);
-            by_ourselves.call(ours).await
-        }
+        Err(error) if role == Role::Follower && is_the_maker_s(&error) => None,
         Err(error) => {
             if role == Role::Follower {
-                note(&ours.trail, CacheStatus::Coalesced, None);
+                note(&ours, CacheStatus::Coalesced, None);
             }
-            Err(error)
+            Some(Err(error))
         }
     }
+}
+
+/// Opens the stream, whatever else is under way. What comes of it is kept.
+async fn by_itself<S: Upstream<ChatStream>>(
+    shelf: &Arc<Shelf>,
+    streams: &Streams,
+    fingerprint: Fingerprint,
+    inner: S,
+    call: Call<ChatStream>,
+) -> Result<ChunkStream>
+where
+    S::Future: 'static,
+{
+    note(&call.trail, CacheStatus::Miss, None);
+    let keep = keeper(shelf, fingerprint, &call.trail);
+    let make = move || open(inner, call).boxed();
+    let (_, mut reader) = streams.apart().join(fingerprint, shelf.store.max_entry(), make, keep);
+    reader.opened().await?;
+    Ok(Box::pin(reader))
+}
+
+/// Keeps what comes of a call.
+fn keeper(
+    shelf: &Arc<Shelf>,
+    fingerprint: Fingerprint,
+    trail: &Arc<Trail>,
+) -> impl FnOnce(Entry) + Send + use<> {
+    let (shelf, trail) = (Arc::clone(shelf), Arc::clone(trail));
+    move |entry| shelf.put(fingerprint, Arc::new(entry), &trail)
 }
 
 async fn open<S: Upstream<ChatStream>>(mut inner: S, call: Call<ChatStream>) -> Result<Opened> {

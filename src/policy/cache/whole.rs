@@ -1,7 +1,7 @@
 //! The cache for answers that come whole.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -121,21 +121,18 @@ where
             };
             let outcome = if alone {
                 note(&call.trail, CacheStatus::Miss, None);
-                make(Arc::clone(&shelf), fingerprint, inner, call.clone()).await
+                let entry = make(Arc::clone(&shelf), fingerprint, inner, call.clone()).await;
+                entry.and_then(|entry| T::again(&entry).ok_or_else(lost))
             } else {
                 together(&shelf, &flights, fingerprint, inner, call.clone()).await
             };
-            match outcome {
-                Ok(entry) => T::again(&entry).ok_or_else(lost),
-                Err(error) => match instead(stale, &error, &call.trail)
-                    .and_then(|entry| Some((T::again(&entry)?, entry)))
-                {
-                    Some((answer, entry)) => {
-                        note(&call.trail, CacheStatus::Stale, Some((entry.origin(), Some(entry.age()))));
-                        Ok(answer)
-                    }
-                    None => Err(error),
-                },
+            let Err(error) = outcome else { return outcome };
+            match instead(stale, &error, &call.trail).and_then(|entry| Some((T::again(&entry)?, entry))) {
+                Some((answer, entry)) => {
+                    note(&call.trail, CacheStatus::Stale, Some((entry.origin(), Some(entry.age()))));
+                    Ok(answer)
+                }
+                None => Err(error),
             }
         })
     }
@@ -148,45 +145,53 @@ async fn together<T: Whole, S: Upstream<T>>(
     fingerprint: Fingerprint,
     inner: S,
     call: Call<T>,
-) -> Result<Arc<Entry>>
+) -> Result<T::Response>
 where
     S::Future: 'static,
 {
     let (ours, again, shelf) = (call.clone(), inner.clone(), Arc::clone(shelf));
     let making = Arc::clone(&shelf);
-    let kept = Arc::new(OnceLock::new());
+    // The answer that was just kept, for whoever would have made the call.
+    let kept = Arc::new(Mutex::new(None));
     let found = Arc::clone(&kept);
     let work = async move {
-        match making.just_kept(&fingerprint).filter(|entry| T::again(entry).is_some()) {
-            Some(entry) => Ok(Arc::clone(found.get_or_init(|| entry))),
+        match making.just_kept(&fingerprint).and_then(|entry| Some((T::again(&entry)?, entry))) {
+            Some((answer, entry)) => {
+                *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+                Ok(entry)
+            }
             None => make(making, fingerprint, inner, call).await,
         }
     };
     let (role, waiter) = flights.join(fingerprint, move || work.boxed());
-    match role {
-        Role::Leader => {
-            note(&ours.trail, CacheStatus::Miss, None);
-            let outcome = waiter.await;
-            if let Some(entry) = kept.get() {
-                note(&ours.trail, CacheStatus::Hit, Some((entry.origin(), Some(entry.age()))));
-            }
-            outcome
-        }
-        Role::Follower => match waiter.await {
-            Ok(entry) => {
-                note(&ours.trail, CacheStatus::Coalesced, Some((entry.origin(), None)));
-                Ok(entry)
-            }
-            Err(error) if is_the_maker_s(&error) => {
-                note(&ours.trail, CacheStatus::Miss, None);
-                make(shelf, fingerprint, again, ours).await
-            }
-            Err(error) => {
-                note(&ours.trail, CacheStatus::Coalesced, None);
-                Err(error)
-            }
-        },
+    if role == Role::Leader {
+        note(&ours.trail, CacheStatus::Miss, None);
     }
+    let entry = match waiter.await {
+        Ok(entry) if role == Role::Leader => {
+            let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(answer) = kept {
+                note(&ours.trail, CacheStatus::Hit, Some((entry.origin(), Some(entry.age()))));
+                return Ok(answer);
+            }
+            entry
+        }
+        Ok(entry) => {
+            note(&ours.trail, CacheStatus::Coalesced, Some((entry.origin(), None)));
+            entry
+        }
+        Err(error) if role == Role::Follower && is_the_maker_s(&error) => {
+            note(&ours.trail, CacheStatus::Miss, None);
+            make(shelf, fingerprint, again, ours).await?
+        }
+        Err(error) => {
+            if role == Role::Follower {
+                note(&ours.trail, CacheStatus::Coalesced, None);
+            }
+            return Err(error);
+        }
+    };
+    T::again(&entry).ok_or_else(lost)
 }
 
 /// Makes the call and keeps its answer.
@@ -202,7 +207,7 @@ async fn make<T: Whole, S: Upstream<T>>(
     let origin = origin(&trail).ok_or_else(lost)?;
     let entry = Arc::new(Entry::new(answer, origin));
     if good {
-        shelf.put(fingerprint, Arc::clone(&entry));
+        shelf.put(fingerprint, Arc::clone(&entry), &trail);
     }
     Ok(entry)
 }

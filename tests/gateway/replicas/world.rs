@@ -1,84 +1,18 @@
-//! A Redis of the test's own, a simulated cloud, and gateways that are processes.
+//! A simulated cloud, and gateways that are processes.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{process::ExitStatus, time::Duration};
 
 use aigate_sim::{Cloud, CloudKind, Options, start};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::Instant;
 
-/// Secret of the key `caller`, which has limits.
-const CALLER: &str = "aig_test_caller_0123456789abcdefghijklmnopqrstuv";
-/// Secret of the key `free`, which has none.
-const FREE: &str = "aig_test_free_0123456789abcdefghijklmnopqrstuv";
+use crate::harness::{Program, bearer, client, key, metrics, program::aigate, within};
 
+/// Who calls: the key `caller`, which has limits, or the key `free`, which has none.
 pub(crate) enum Who {
     Caller,
     Free,
-}
-
-pub(crate) struct Redis {
-    folder: TempDir,
-    child: Child,
-}
-
-impl Redis {
-    pub(crate) fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    pub(crate) fn start_with(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let child = Self::spawn(&folder.path().join("redis.sock"), options);
-        Self { folder, child }
-    }
-
-    fn spawn(socket: &std::path::Path, options: &[&str]) -> Child {
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(socket);
-        command.args(options).stdout(Stdio::null()).spawn().expect("redis-server is needed")
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("redis.sock")
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("redis+unix://{}", self.socket().display())
-    }
-
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let _ = std::fs::remove_file(self.socket());
-    }
-
-    /// Starts again, with nothing.
-    pub(crate) fn restart(&mut self) {
-        self.child = Self::spawn(&self.socket(), &[]);
-    }
-
-    pub(crate) fn signal(&self, signal: &str) {
-        send(signal, self.child.id());
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn send(signal: &str, process: u32) {
-    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 
 /// What a gateway is configured with. The model `m` costs a cent a call.
@@ -109,7 +43,6 @@ impl Setting {
     }
 
     fn text(&self, folder: &std::path::Path) -> String {
-        let hash = |secret| aigate_keys::secret::format_hash(&aigate_keys::secret::hash(secret));
         let Self { cloud, shared, caller, more } = self;
         format!(
             r#"
@@ -130,30 +63,24 @@ watch = false
 kind = "openai"
 base_url = "{cloud}/v1"
 api_key = "simulated-key"
-[keys.caller]
-hash = "{one}"
 {caller}
-[keys.free]
-hash = "{other}"
+{free}
 [models.m]
 task = "chat"
 deployments = [{{ provider = "openai", target = "gpt-4.1-mini", price = {{ usd_per_request = 0.01 }} }}]
 {more}
 "#,
             state = folder.join("state.sqlite").display(),
-            one = hash(CALLER),
-            other = hash(FREE),
+            caller = key("caller", caller),
+            free = key("free", ""),
         )
     }
 }
 
 /// A gateway, as a process.
 pub(crate) struct Gate {
-    child: Child,
+    program: Program,
     folder: TempDir,
-    log: Arc<Mutex<Vec<String>>>,
-    url: String,
-    operations: String,
     client: reqwest::Client,
 }
 
@@ -162,25 +89,12 @@ impl Gate {
     pub(crate) async fn start(setting: &Setting) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("aigate.toml"), setting.text(folder.path())).unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        let (child, log) = spawn(folder.path());
-        let (url, operations) = (String::new(), String::new());
-        let mut gate = Self { child, folder, log, url, operations, client };
-        gate.is_ready().await;
-        gate
+        Self { program: begin(&folder).await, folder, client: client() }
     }
 
     /// Starts again, when it has ended.
     pub(crate) async fn start_again(&mut self) {
-        (self.child, self.log) = spawn(self.folder.path());
-        self.is_ready().await;
-    }
-
-    async fn is_ready(&mut self) {
-        eventually("the gateway is ready", async || self.ready().is_some()).await;
-        let ready = self.ready().unwrap();
-        let address = |key: &str| format!("http://{}", ready[key].as_str().unwrap());
-        (self.url, self.operations) = (address("listen"), address("operations"));
+        self.program = begin(&self.folder).await;
     }
 
     /// Two gateways with the same configuration that have reached Redis.
@@ -192,23 +106,18 @@ impl Gate {
         both
     }
 
-    fn ready(&self) -> Option<Value> {
-        let log = self.log.lock().unwrap();
-        let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.into_iter().find(|line| line["message"].as_str().is_some_and(|text| text.ends_with("is ready")))
-    }
-
     /// All that it has logged so far.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        self.program.log().join("\n")
     }
 
     pub(crate) async fn chat(&self, who: Who, body: Value) -> Response {
-        let secret = match who {
-            Who::Caller => CALLER,
-            Who::Free => FREE,
+        let name = match who {
+            Who::Caller => "caller",
+            Who::Free => "free",
         };
-        let request = self.client.post(format!("{}/v1/chat/completions", self.url)).bearer_auth(secret);
+        let request = self.client.post(format!("http://{}/v1/chat/completions", self.program.address));
+        let request = request.header("authorization", bearer(name));
         let mut whole = json!({ "model": "m", "messages": [{ "role": "user", "content": "hi" }] });
         whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
         request.header("content-type", "application/json").body(whole.to_string()).send().await.unwrap()
@@ -231,9 +140,7 @@ impl Gate {
 
     /// A metric's value, by its name with its labels.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
-        let text = self.client.get(format!("{}/metrics", self.operations)).send().await.unwrap();
-        let text = text.text().await.unwrap();
-        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        metrics::value(&metrics::fetch(&self.client, self.program.operations).await, name)
     }
 
     pub(crate) async fn is_up(&self) {
@@ -246,53 +153,30 @@ impl Gate {
 
     pub(crate) async fn reload(&self, setting: &Setting) {
         std::fs::write(self.folder.path().join("aigate.toml"), setting.text(self.folder.path())).unwrap();
-        let answer = self.client.post(format!("{}/admin/reload", self.operations)).send().await.unwrap();
+        let answer = self
+            .client
+            .post(format!("http://{}/admin/reload", self.program.operations))
+            .send()
+            .await
+            .unwrap();
         let status = answer.status();
         assert_eq!(status, 200, "{}", answer.text().await.unwrap());
     }
 
     pub(crate) fn terminate(&self) {
-        send("-TERM", self.child.id());
+        self.program.signal("-TERM");
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually("the gateway ends", async || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        status.unwrap()
+        tokio::task::block_in_place(|| self.program.ended().0)
     }
 }
 
-/// The process, and the lines of its log.
-fn spawn(folder: &std::path::Path) -> (Child, Arc<Mutex<Vec<String>>>) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aigate"))
-        .args(["serve", "--config", "aigate.toml"])
-        .current_dir(folder)
-        .env_remove("AIGATE_CONFIG")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stderr = child.stderr.take().unwrap();
-    let log = Arc::<Mutex<Vec<String>>>::default();
-    let lines = Arc::clone(&log);
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            lines.lock().unwrap().push(line);
-        }
-    });
-    (child, log)
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The program with the file in this folder, which is where it runs.
+async fn begin(folder: &TempDir) -> Program {
+    let mut command = aigate(&["serve", "--config", "aigate.toml"]);
+    command.current_dir(folder.path());
+    tokio::task::block_in_place(|| Program::start(command))
 }
 
 pub(crate) async fn cloud() -> Cloud {
@@ -300,10 +184,6 @@ pub(crate) async fn cloud() -> Cloud {
 }
 
 /// Waits for something to become true, for at most twenty seconds.
-pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not within 20 s");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFnMut() -> bool) {
+    within(Duration::from_secs(20), what, holds).await;
 }

@@ -15,8 +15,8 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{MORE_MODELS, as_caller, chat, embed, get, key, listed, metric, metrics, secret_of, told};
-use crate::harness::House;
+use super::{MORE_MODELS, as_caller, chat, embed, get, listed, scrape, told};
+use crate::harness::{House, key, metrics, secret};
 
 /// An identity provider on loopback: it signs tokens and publishes its keys.
 struct Bank {
@@ -132,10 +132,10 @@ async fn a_token_s_claims_become_rights_a_name_and_labels() {
     let forged = Signer::new("a").sign(&bank, claims(json!({})));
     let (status, body) = as_caller(chat(&house, "azure"), &forged).await;
     assert_eq!((status, &body["error"]["code"]), (401, &json!("invalid_api_key")), "{body}");
-    let text = metrics(&house).await;
+    let text = scrape(&house).await;
     let calls = r#"aigate_calls_total{model="azure",task="chat",key="bank:letters%20app",outcome="ok"}"#;
-    assert_eq!(metric(&text, calls), Some(1.0), "{text}");
-    assert_eq!(metric(&text, r#"aigate_label_calls_total{label="team",value="retail"}"#), Some(1.0));
+    assert_eq!(metrics::value(&text, calls), Some(1.0), "{text}");
+    assert_eq!(metrics::value(&text, r#"aigate_label_calls_total{label="team",value="retail"}"#), Some(1.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn a_new_signing_key_is_found_by_itself_and_a_withdrawn_one_is_good_no_mor
     let (status, body) = as_caller(chat(&house, "azure"), &of(&old)).await;
     assert_eq!(status, 401, "{body}");
     assert!(body["error"]["message"].as_str().unwrap().contains("does not publish"), "{body}");
-    assert_eq!(as_caller(chat(&house, "azure"), &secret_of("team")).await.0, 200, "keys are good as well");
+    assert_eq!(as_caller(chat(&house, "azure"), &secret("team")).await.0, 200, "keys are good as well");
 
     let stranger = new.sign(&bank, json!({ "iss": "https://elsewhere.example" }));
     let (status, body) = as_caller(chat(&house, "azure"), &stranger).await;
@@ -176,7 +176,7 @@ async fn while_an_issuer_s_keys_are_not_to_be_had_its_callers_are_told_when_to_c
         assert!(message.contains("tokens of `bank` cannot be verified now"), "{message}");
         assert!(!message.contains("127.0.0.1"), "{message}");
     }
-    assert_eq!(as_caller(chat(&house, "azure"), &secret_of("team")).await.0, 200, "keys need no issuer");
+    assert_eq!(as_caller(chat(&house, "azure"), &secret("team")).await.0, 200, "keys need no issuer");
 }
 
 #[tokio::test(flavor = "multi_thread")]

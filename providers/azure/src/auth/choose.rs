@@ -2,9 +2,10 @@
 
 use aigate_contract::settings::{Fault, Secret};
 use aigate_openai::Pass;
+use aigate_transport::is_loopback;
 use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use super::{Environment, Way};
 use crate::{
@@ -301,13 +302,7 @@ fn has_path(url: &Url) -> bool {
 
 /// Secrets go over plain http to this machine only.
 fn check_scheme(url: Url) -> Result<Url, String> {
-    let here = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() == "https" || here {
+    if url.scheme() == "https" || is_loopback(&url) {
         return Ok(url);
     }
     Err(format!("`{url}` would get a secret over plain http: write https"))

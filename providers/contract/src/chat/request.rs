@@ -186,6 +186,12 @@ impl ChatRequest {
         Ok(())
     }
 
+    /// `service_tier`, where it asks for another class of service than the usual one.
+    pub fn unusual_tier(&self) -> Option<String> {
+        let tier = self.body.get::<String>("service_tier").ok().flatten()?;
+        (!matches!(tier.as_str(), "auto" | "default" | "standard")).then_some(tier)
+    }
+
     /// Whether the caller asked for the usage at the end of a stream.
     pub fn wants_stream_usage(&self) -> bool {
         self.stream_options.is_some_and(|options| options.include_usage == Some(true))

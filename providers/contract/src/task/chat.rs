@@ -38,6 +38,10 @@ impl Task for Chat {
         Demand::of_chat(request, visit)
     }
 
+    fn class(request: &Self::Request) -> Option<String> {
+        request.unusual_tier()
+    }
+
     fn tend(response: ChatReply, tender: impl Tend) -> ChatReply {
         tender.end(End::Complete(&response.facts));
         response
@@ -61,6 +65,10 @@ impl Task for ChatStream {
 
     fn demand(request: &Self::Request, visit: &mut dyn FnMut(&str)) -> Demand {
         Demand::of_chat(request, visit)
+    }
+
+    fn class(request: &Self::Request) -> Option<String> {
+        request.unusual_tier()
     }
 
     fn tend(response: ChunkStream, tender: impl Tend) -> ChunkStream {

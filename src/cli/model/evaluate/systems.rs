@@ -88,7 +88,7 @@ fn alone(plan: &Plan, model: &ModelPlan, predict: &PredictPlan, deployment: &str
     // Each row is asked afresh, and on nobody's account.
     let model = ModelPlan { deployments, cache: None, limits: Vec::new(), ..model.clone() };
     let plan = plan.with_model_alone(model.clone());
-    let routes = Routes::build(&plan, &State::new(&plan, &metrics)?, &metrics)?;
+    let routes = Routes::build(&plan, &State::new(&plan)?, &metrics)?;
     match routes.get(&model.name) {
         Some(ModelRoutes::Predict(routes)) => Ok(System::Deployment {
             name: deployment.to_owned(),
